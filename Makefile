@@ -1,0 +1,59 @@
+# Needs python3 (3.11 or newer), make and git. Everything else is installed by these targets:
+# Python packages into .venv, test servers into ~/.cache/s3sink, Debian packages when run as root.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+SOURCES := ingester/src operator/src tests
+# One more than the checks need at a time would only fight over the cores: xdist takes the physical ones.
+PYTEST := $(BIN)/pytest
+TIERS  := $(wildcard tests/unit_ingester tests/unit_operator tests/contract tests/s3 tests/crash)
+
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo check format test bench lock tools clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install the development environment into .venv
+
+$(READY): requirements/dev.lock ingester/pyproject.toml operator/pyproject.toml
+	@uv=$$(scripts/uv.sh $(PYTHON)) && set -x && \
+	$$uv venv --quiet --clear --python $(PYTHON) $(VENV) && \
+	$$uv pip install --quiet --python $(VENV) --require-hashes -r requirements/dev.lock && \
+	$$uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e ingester -e operator
+	@touch $@
+
+run: $(READY) ## serve on port 8888 with no settings: records and objects go to ./local
+	$(BIN)/s3sink-ingester serve --local local
+
+demo: $(READY) ## send records, lose the process, find every record in the objects
+	$(BIN)/python -m tests.demo
+
+check: $(READY) ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+
+format: $(READY) ## put the source into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: check tools ## everything: check, then unit, contract, S3 and crash tests
+	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(PYTEST) $(TIERS)
+
+bench: $(READY) tools ## measure throughput, with peers that are on PATH beside it
+	scripts/system-packages.sh wrk
+	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/python -m tests.bench
+
+tools: ## build the servers that tests run against, once a machine
+	tests/cluster/build.sh
+
+lock: ## resolve requirements/*.lock again (UPGRADE=1: to the newest versions)
+	scripts/lock.sh "$$(scripts/uv.sh $(PYTHON))" $(if $(UPGRADE),--upgrade)
+
+clean: ## remove the environment and every cache of this work tree
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
