@@ -18,5 +18,5 @@ upgrade=("$@")
 compile dev ingester/pyproject.toml operator/pyproject.toml --group pyproject.toml:dev
 compile ingester ingester/pyproject.toml --constraint requirements/dev.lock
 compile operator operator/pyproject.toml --constraint requirements/dev.lock
-compile uv --group pyproject.toml:uv
-compile go --group pyproject.toml:go
+compile bootstrap-uv --group pyproject.toml:uv
+compile bootstrap-go --group pyproject.toml:go

@@ -16,5 +16,5 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
 fi
 echo "Installing system packages: ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq >&2
-apt-get install -qq --yes --no-install-recommends "${missing[@]}" >&2
+apt-get update -qq >/dev/null
+apt-get install -qq --yes --no-install-recommends "${missing[@]}" >/dev/null

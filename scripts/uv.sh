@@ -16,6 +16,6 @@ if ! "$home/bin/uv" --version >/dev/null 2>&1; then
         scripts/system-packages.sh python3-venv >&2
     fi
     "$python" -m venv "$home" >&2
-    "$home/bin/python" -m pip install --quiet --require-hashes -r requirements/uv.lock >&2
+    "$home/bin/python" -m pip install --quiet --require-hashes -r requirements/bootstrap-uv.lock >&2
 fi
 echo "$home/bin/uv"

