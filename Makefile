@@ -1,13 +1,11 @@
 # Needs python3 (3.11 or newer), make and git. Everything else is installed by these targets:
 # Python packages into .venv, test servers into ~/.cache/s3sink, Debian packages when run as root.
 PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 SOURCES := ingester/src operator/src tests
-# One more than the checks need at a time would only fight over the cores: xdist takes the physical ones.
-PYTEST := $(BIN)/pytest
-TIERS  := $(wildcard tests/unit_ingester tests/unit_operator tests/contract tests/s3 tests/crash)
+TIERS := $(wildcard tests/unit_ingester tests/unit_operator tests/contract tests/s3 tests/crash)
 
 export UV_PYTHON_DOWNLOADS := never
 
@@ -20,7 +18,7 @@ help: ## show this list
 setup: $(READY) ## install the development environment into .venv
 
 $(READY): requirements/dev.lock ingester/pyproject.toml operator/pyproject.toml
-	@uv=$$(scripts/uv.sh $(PYTHON)) && set -x && \
+	@uv=$$(scripts/uv.sh $(PYTHON)) && \
 	$$uv venv --quiet --clear --python $(PYTHON) $(VENV) && \
 	$$uv pip install --quiet --python $(VENV) --require-hashes -r requirements/dev.lock && \
 	$$uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e ingester -e operator
@@ -30,6 +28,7 @@ run: $(READY) ## serve on port 8888 with no settings: records and objects go to 
 	$(BIN)/s3sink-ingester serve --local local
 
 demo: $(READY) ## send records, lose the process, find every record in the objects
+	@scripts/system-packages.sh npm
 	$(BIN)/python -m tests.demo
 
 check: $(READY) ## ruff, mypy --strict, import contracts
@@ -43,10 +42,10 @@ format: $(READY) ## put the source into its format
 	$(BIN)/ruff format .
 
 test: check tools ## everything: check, then unit, contract, S3 and crash tests
-	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(PYTEST) $(TIERS)
+	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/pytest $(TIERS)
 
 bench: $(READY) tools ## measure throughput, with peers that are on PATH beside it
-	scripts/system-packages.sh wrk
+	@scripts/system-packages.sh wrk
 	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/python -m tests.bench
 
 tools: ## build the servers that tests run against, once a machine

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Sees to it that Debian packages are installed: installs them when root, else names the command to run.
+# A package whose name is a command on PATH counts as installed, wherever it came from.
 # usage: scripts/system-packages.sh PACKAGE...
 set -euo pipefail
 
 missing=()
 for package in "$@"; do
+    command -v "$package" >/dev/null && continue
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit
