@@ -22,7 +22,7 @@ from tqdm import tqdm
 from tests.demo import bucket, flights, sending
 from tests.rig.ingester import Ingester, Status, s3_destination, story_settings
 from tests.rig.processes import ProcessError
-from tests.rig.s3servers import S3Server, moto
+from tests.rig.s3servers import moto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,9 @@ def main() -> int:
     except (ProcessError, sending.RefusedError, aiohttp.ClientError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Query interrupted" not in str(error):
+            raise  # DuckDB's word for Ctrl-C in the middle of a query is a RuntimeError
         print("\nInterrupted; everything is stopped.", file=sys.stderr)
         return 130
     print(f"\nDone in {time.monotonic() - started:.0f} s; servers stopped, temporary files removed.")
@@ -65,8 +67,10 @@ def demonstrate(records: flights.Flights) -> bool:
             server = stack.enter_context(moto(directory))
             client = server.client()
             client.create_bucket(Bucket=BUCKET)
-            ingester = start_ingester(directory, server)
+            settings = story_settings(directory, s3_destination(server.endpoint, BUCKET))
+            ingester = Ingester(directory, settings)
             stack.callback(ingester.stop_if_running)
+            ingester.start()
         print_settings(ingester)
         post_all(ingester, records)
         drain(ingester, records.total)
@@ -76,13 +80,6 @@ def demonstrate(records: flights.Flights) -> bool:
             bucket.download(client, BUCKET, found, directory / "objects")
             counted = flights.shards_in(directory / "objects")
         return compare(records.shards(), counted)
-
-
-def start_ingester(directory: Path, server: S3Server) -> Ingester:
-    settings = story_settings(directory, s3_destination(server.endpoint, BUCKET))
-    ingester = Ingester(directory, settings)
-    ingester.start()
-    return ingester
 
 
 def post_all(ingester: Ingester, records: flights.Flights) -> None:

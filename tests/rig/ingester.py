@@ -63,7 +63,7 @@ class Ingester:
     def __init__(
         self, directory: Path, settings: Settings, *, core: int | None = None, source: Path | None = None
     ) -> None:
-        """Write the settings file into `directory`. `source`: run the package found there, not the installed."""
+        """Write the settings file into `directory`. `source`: run the package found there instead."""
         self.settings_file = directory / "settings.yaml"
         self.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
         self.data_url = f"http://127.0.0.1:{settings['source']['port']}"
