@@ -93,7 +93,6 @@ class Disk(Protocol):
         """The path as the operating system knows it, for messages and for libraries that open files themselves."""
 
 
-
 def write_atomically(disk: Disk, path: str, data: bytes) -> None:
     """Create or replace a small file so that a crash leaves the old or the new content, never a mix."""
     temporary = path + ".tmp"

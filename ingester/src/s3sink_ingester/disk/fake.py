@@ -120,8 +120,7 @@ class FakeDisk:
 
     def after_kill(self) -> FakeDisk:
         """A new disk as the next process finds it after this one was killed: the page cache is still there."""
-        found = self._found({path: bytearray(inode.content) for path, inode in self._names.items()})
-        return found
+        return self._found({path: bytearray(inode.content) for path, inode in self._names.items()})
 
     def create(self, path: str, size: int = 0) -> FakeFile:
         self.before("create", path)

@@ -1,0 +1,75 @@
+"""Chunk files: plain lines, exactly what the object will hold. Used by one lane only, so that calls are in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from s3sink_ingester.chunks import chunk_path
+from s3sink_ingester.disk import Disk, File
+
+DIRECTORY = "chunks"
+
+SYNC_FS_THRESHOLD = 16
+"""From so many dirty files on, one syncfs costs less than a sync for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """``parts`` joined go to a chunk's file at ``offset``."""
+
+    chunk_id: int
+    offset: int
+    parts: Sequence[bytes]
+
+
+class ChunkFiles:
+    """No descriptor stays open: ten thousand partitions need none between two writes."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._dirty: set[int] = set()
+        self._names_changed = False
+
+    def write(self, write: Write) -> int:
+        """Write one chunk's pending bytes and return how many. Raises ``OSError``; writing again is safe."""
+        file = self._open(write)
+        try:
+            self._dirty.add(write.chunk_id)
+            data = write.parts[0] if len(write.parts) == 1 else b"".join(write.parts)
+            file.pwrite(data, write.offset)
+        finally:
+            file.close()
+        return len(data)
+
+    def sync(self) -> None:
+        """Make every write so far durable. Raises ``OSError``: what was written is then unknown."""
+        if len(self._dirty) >= SYNC_FS_THRESHOLD:
+            self._disk.sync_fs()
+        else:
+            for chunk_id in self._dirty:
+                file = self._disk.open(chunk_path(chunk_id))
+                try:
+                    file.sync()
+                finally:
+                    file.close()
+            if self._names_changed:
+                self._disk.sync_dir(DIRECTORY)
+        self._dirty.clear()
+        self._names_changed = False
+
+    def remove(self, chunk_id: int) -> None:
+        """Delete a chunk's file, if it ever had one."""
+        self._dirty.discard(chunk_id)
+        self._disk.unlink(chunk_path(chunk_id), missing_ok=True)
+
+    def _open(self, write: Write) -> File:
+        path = chunk_path(write.chunk_id)
+        if write.offset:
+            return self._disk.open(path)
+        try:
+            file = self._disk.create(path)
+        except FileExistsError:  # the first write was tried before and failed
+            return self._disk.open(path)
+        self._names_changed = True
+        return file

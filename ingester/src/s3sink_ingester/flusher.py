@@ -1,0 +1,169 @@
+"""Pending bytes to chunk files, and the checkpoint that lets old segments go. Chunk files have one lane."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from s3sink_ingester.chunkfiles import ChunkFiles, Write
+from s3sink_ingester.chunks import Chunk, ChunkTable
+from s3sink_ingester.disk import Disk
+from s3sink_ingester.journal import segment
+from s3sink_ingester.journal.log import Log
+from s3sink_ingester.lanes import Lane, Outcome
+
+_log = logging.getLogger(__name__)
+
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class FlusherStats:
+    """Counts since the start."""
+
+    __slots__ = ("checkpoint_seconds", "checkpoints", "flushed_bytes", "flushes")
+
+    def __init__(self) -> None:
+        self.flushes = 0
+        self.flushed_bytes = 0
+        self.checkpoints = 0
+        self.checkpoint_seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Detached:
+    """Pending payloads of a chunk on the way to its file."""
+
+    chunk: Chunk
+    parts: list[bytes]
+    write: Write
+
+
+class Flusher:
+    """Runs on the loop; its work runs in its lane. A full disk is retried (``retry``); any other error is fatal."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        lane: Lane,
+        table: ChunkTable,
+        log: Log,
+        *,
+        on_flushed: Callable[[Chunk], None],
+        on_full: Callable[[], None],
+        on_failed: Callable[[BaseException], None],
+        on_checkpoint: Callable[[], None],
+    ) -> None:
+        self._disk = disk
+        self._lane = lane
+        self._table = table
+        self._log = log
+        self._files = ChunkFiles(disk)
+        self._on_flushed = on_flushed
+        self._on_full = on_full
+        self._on_failed = on_failed
+        self._on_checkpoint = on_checkpoint
+        self._checkpointing = False
+        self._settling = False
+        self.stats = FlusherStats()
+
+    def flush(self, chunks: Iterable[Chunk]) -> None:
+        """Write the pending bytes of chunks; not synced, since the journal still has them."""
+        if self._settling:
+            return  # a checkpoint is about to flush everything
+        detached = self._detach(chunks)
+        if detached:
+            self._lane.submit(lambda: self._write(detached), lambda outcome: self._written(detached, outcome))
+
+    def checkpoint(self) -> None:
+        """Make all that is committed durable in chunk files, then delete the segments before the current one.
+
+        First the flushes under way must land: only one write a chunk may be in flight, or a failed one would leave
+        a hole. Then everything pending is written, and only if all of it was, older segments may go.
+        """
+        if self._checkpointing or not self._log.older_segments():
+            return
+        self._checkpointing = self._settling = True
+        started = time.monotonic()
+        self._lane.submit(lambda: None, lambda _: self._settled(started))
+
+    def remove_chunk(self, chunk_id: int) -> None:
+        """Delete a chunk's file, behind all writes to it."""
+        self._lane.submit(lambda: self._files.remove(chunk_id), self._removed)
+
+    def remove_object(self, path: str) -> None:
+        """Delete a sealed object's file: it is uploaded."""
+        self._lane.submit(lambda: self._disk.unlink(path, missing_ok=True), self._removed)
+
+    def _detach(self, chunks: Iterable[Chunk]) -> list[_Detached]:
+        found = []
+        for chunk in chunks:
+            parts = self._table.detach_pending(chunk)
+            found.append(_Detached(chunk, parts, Write(chunk.id, chunk.flushed, parts)))
+        return found
+
+    def _settled(self, started: float) -> None:
+        self._settling = False
+        older = self._log.older_segments()
+        detached = self._detach(list(self._table.dirty()))
+
+        def write_and_let_go() -> list[int | OSError]:
+            results = self._write(detached)
+            if not any(isinstance(one, OSError) for one in results):
+                self._let_go(older)
+            return results
+
+        def done(outcome: Outcome[list[int | OSError]]) -> None:
+            self._checkpointing = False
+            written = self._written(detached, outcome)
+            if written:
+                for segment_id in older:
+                    self._log.forget(segment_id)
+                self.stats.checkpoints += 1
+                self.stats.checkpoint_seconds += time.monotonic() - started
+                self._on_checkpoint()
+
+        self._lane.submit(write_and_let_go, done)
+
+    def _write(self, detached: Sequence[_Detached]) -> list[int | OSError]:
+        """In the lane. A full disk is a result, for each chunk; other errors are raised."""
+        results: list[int | OSError] = []
+        for one in detached:
+            try:
+                results.append(self._files.write(one.write))
+            except OSError as error:
+                if error.errno not in FULL_DISK:
+                    raise
+                results.append(error)
+        return results
+
+    def _let_go(self, older: Sequence[int]) -> None:
+        """In the lane. Oldest first: the oldest segment that is left is what recovery starts from."""
+        self._files.sync()
+        for segment_id in older:
+            self._disk.unlink(segment.path_of(segment_id), missing_ok=True)
+
+    def _written(self, detached: Sequence[_Detached], outcome: Outcome[list[int | OSError]]) -> bool:
+        """Account for a write; whether all of it was done."""
+        if outcome.error is not None:
+            self._on_failed(outcome.error)
+            return False
+        complete = True
+        for one, result in zip(detached, outcome.get(), strict=True):
+            if isinstance(result, OSError):
+                complete = False
+                self._table.flush_failed(one.chunk, one.parts, sum(map(len, one.parts)))
+            else:
+                self._table.flushed(one.chunk, result)
+                self.stats.flushes += 1
+                self.stats.flushed_bytes += result
+            self._on_flushed(one.chunk)
+        if not complete:
+            self._on_full()
+        return complete
+
+    def _removed(self, outcome: Outcome[None]) -> None:
+        if outcome.error is not None:  # it costs room, no data: recovery removes it at the next start
+            _log.warning("a file could not be removed", extra={"error": str(outcome.error)})

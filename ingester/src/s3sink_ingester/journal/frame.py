@@ -1,0 +1,120 @@
+"""Frames of the journal: header, checksum, and the search for the next good frame behind a bad one. Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from isal.isal_zlib import crc32
+
+MAGIC = b"S3fr"
+HEADER_BYTES = 24
+MAX_BODY_BYTES = (1 << 32) - 1
+
+_HEADER = struct.Struct("<4sIIBxxxQ")
+_NO_HEADER = bytes(HEADER_BYTES)
+_CHECKED = struct.Struct("<IBxxxQ")  # what the checksum covers besides the body
+
+
+class FrameType(IntEnum):
+    """What a frame's body is."""
+
+    SNAPSHOT = 1
+    GROUP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A good frame. ``offset`` and ``end`` are bytes in the segment; ``body`` is a view into it."""
+
+    type: FrameType
+    sequence: int
+    body: memoryview
+    offset: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes ``offset`` to ``end`` of a segment that are no frame, followed by one that is."""
+
+    offset: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Where the frames end. ``torn``: a frame was begun here and never finished; it was never acknowledged."""
+
+    offset: int
+    torn: bool
+
+
+def encode(kind: FrameType, sequence: int, parts: Sequence[bytes], salt: int) -> bytearray:
+    """A whole frame; ``parts`` joined are its body. Raises ``ValueError`` for a body over 4 GiB."""
+    frame = bytearray().join((_NO_HEADER, *parts))  # one copy: the header is filled in afterwards
+    length = len(frame) - HEADER_BYTES
+    if length > MAX_BODY_BYTES:
+        raise ValueError(f"a frame of {length} bytes doesn't fit a 32-bit length")
+    with memoryview(frame) as view:
+        checksum = _checksum(kind, sequence, view[HEADER_BYTES:], salt)
+    _HEADER.pack_into(frame, 0, MAGIC, length, checksum, kind, sequence)
+    return frame
+
+
+def scan(data: memoryview, start: int, salt: int) -> Iterator[Frame | Damage | Tail]:
+    """All frames of a segment in order, each ``Damage`` between good ones, and one ``Tail`` at the end."""
+    position = start
+    last_sequence = -1
+    while True:
+        frame = _frame_at(data, position, salt)
+        if frame is None:
+            frame = _next_frame(data, position + 1, salt, last_sequence)
+            if frame is None:
+                yield Tail(position, torn=_has_bytes(data, position))
+                return
+            yield Damage(position, frame.offset)
+        yield frame
+        last_sequence = frame.sequence
+        position = frame.end
+
+
+def _checksum(kind: int, sequence: int, body: memoryview, salt: int) -> int:
+    return crc32(body, crc32(_CHECKED.pack(len(body), kind, sequence), salt))
+
+
+def _frame_at(data: memoryview, position: int, salt: int) -> Frame | None:
+    if position + HEADER_BYTES > len(data):
+        return None
+    magic, length, checksum, kind, sequence = _HEADER.unpack_from(data, position)
+    end = position + HEADER_BYTES + length
+    if magic != MAGIC or end > len(data) or kind not in (FrameType.SNAPSHOT, FrameType.GROUP):
+        return None
+    body = data[position + HEADER_BYTES : end]
+    if _checksum(kind, sequence, body, salt) != checksum:
+        return None
+    return Frame(FrameType(kind), sequence, body, position, end)
+
+
+def _next_frame(data: memoryview, position: int, salt: int, after: int) -> Frame | None:
+    """The first good frame from ``position`` on with a sequence greater than ``after``."""
+    window = 1 << 20
+    while position < len(data):
+        block = bytes(data[position : position + window + len(MAGIC) - 1])
+        found = block.find(MAGIC)
+        if found < 0:
+            position += window
+            continue
+        position += found
+        frame = _frame_at(data, position, salt)
+        if frame is not None and frame.sequence > after:
+            return frame
+        position += 1
+    return None
+
+
+def _has_bytes(data: memoryview, position: int) -> bool:
+    """Whether a header was begun at ``position``: segments are zero where nothing was written."""
+    return any(data[position : position + HEADER_BYTES])

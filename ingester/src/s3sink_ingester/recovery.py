@@ -1,0 +1,301 @@
+"""From the files of a volume to the state that they hold. Runs in a thread before the store opens, and again in place
+when the journal failed.
+
+``read_state`` only reads: the base snapshot, then every frame behind it (see ``journal``). ``repair`` cuts the chunk
+files back to what the base says of them; what the frames hold behind that becomes pending bytes, as if it had just
+been committed, and the first checkpoint writes it. So recovery needs no room on the disk, may be interrupted anywhere,
+and the segments it read stay until that checkpoint is done. What is damaged is moved aside, never deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from s3sink_ingester.chunkfiles import DIRECTORY as CHUNKS
+from s3sink_ingester.chunks import chunk_path
+from s3sink_ingester.disk import Disk
+from s3sink_ingester.journal import entries, segment
+from s3sink_ingester.journal.entries import Append, Definition, OpenChunk, Snapshot, Totals
+from s3sink_ingester.journal.frame import Damage, Frame, FrameType, Tail
+from s3sink_ingester.journal.segment import SegmentContent
+from s3sink_ingester.objects import SealedObject
+from s3sink_ingester.volume import OBJECTS, QUARANTINE
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all)."""
+
+
+@dataclass(slots=True)
+class _Recovering:
+    definition: Definition
+    base: int  # bytes that were durable in the chunk's file at the base
+    length: int
+    records: int
+    appends: list[Append] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class State:
+    """What the journal says, and what is wrong with it."""
+
+    next_chunk_id: int = 1
+    next_segment_id: int = 1
+    next_sequence: int = 1
+    accepted: int = 0
+    uploaded: int = 0
+    quarantined: int = 0
+    chunks: dict[int, _Recovering] = field(default_factory=dict)
+    sealed: dict[int, SealedObject] = field(default_factory=dict)
+    damage: list[str] = field(default_factory=list)
+    damaged_segments: set[int] = field(default_factory=set)
+    orphans: list[Append] = field(default_factory=list)
+    torn: dict[int, int] = field(default_factory=dict)
+    """Segment id to where its unfinished tail begins; 0 for a segment whose creation was not finished."""
+    segment_sizes: dict[int, int] = field(default_factory=dict)
+    bytes_read: int = 0
+    based: bool = False
+    """Whether the base snapshot was seen."""
+
+    def snapshot(self) -> Snapshot:
+        """The state as the store takes it over."""
+        chunks = tuple(
+            OpenChunk(one.definition, one.length, one.records) for one in self.chunks.values() if one.length
+        )
+        totals = Totals(self.accepted, self.uploaded, self.quarantined)
+        return Snapshot(self.next_chunk_id, totals, chunks, tuple(self.sealed.values()))
+
+
+def read_state(disk: Disk, progress: Progress = lambda done, total: None) -> State:
+    """Read the journal. Raises ``OSError``."""
+    state = State()
+    found = disk.listdir(segment.DIRECTORY)
+    ids = segment.segment_ids(found)
+    sizes = {one: found[segment.path_of(one).rpartition("/")[2]] for one in ids}
+    total = sum(sizes.values())
+    for one in ids:
+        content = segment.read(disk, one)
+        _read_segment(state, content, last=one == ids[-1])
+        state.next_segment_id = one + 1
+        state.segment_sizes[one] = sizes[one]
+        state.bytes_read += sizes[one]
+        progress(state.bytes_read, total)
+    return state
+
+
+def _read_segment(state: State, content: SegmentContent, *, last: bool) -> None:
+    name = segment.path_of(content.segment_id)
+    if content.header is None:
+        if last:  # it was being created, and nothing was ever written behind its header
+            state.torn[content.segment_id] = 0
+        else:
+            _damaged(state, content, f"{name}: the header is unreadable; its records can't be read")
+        return
+    for item in content.items():
+        match item:
+            case Frame():
+                _apply(state, item)
+            case Damage(offset, end):
+                _damaged(state, content, f"{name}: bytes {offset} to {end} are corrupt")
+            case Tail(offset, torn):
+                if torn and last:
+                    state.torn[content.segment_id] = offset
+                elif torn:
+                    _damaged(state, content, f"{name}: corrupt from byte {offset} to its end")
+
+
+def _damaged(state: State, content: SegmentContent, what: str) -> None:
+    state.damage.append(what)
+    state.damaged_segments.add(content.segment_id)
+
+
+def _apply(state: State, frame: Frame) -> None:
+    if frame.sequence < state.next_sequence:
+        return  # seen already: applying is idempotent
+    state.next_sequence = frame.sequence + 1
+    if frame.type is FrameType.SNAPSHOT:
+        _apply_snapshot(state, entries.decode_snapshot(frame.body))
+    else:
+        _apply_group(state, entries.decode_group(frame.body))
+
+
+def _apply_snapshot(state: State, snapshot: Snapshot) -> None:
+    """The first one is the base. A later one says what we know already, unless frames before it were lost."""
+    known = state.chunks
+    state.next_chunk_id = snapshot.next_chunk_id
+    state.accepted = snapshot.totals.accepted
+    state.uploaded = snapshot.totals.uploaded
+    state.quarantined = snapshot.totals.quarantined
+    state.sealed = {one.chunk_id: one for one in snapshot.sealed}
+    state.chunks = {}
+    for one in snapshot.open:
+        before = known.get(one.definition.chunk_id)
+        if before is not None:
+            base, appends = before.base, before.appends
+        else:  # at the base all of it is in the file; later, its definition was lost and what follows tells
+            base, appends = (0 if state.based else one.length), []
+        state.chunks[one.definition.chunk_id] = _Recovering(
+            one.definition, base, one.length, one.records, appends
+        )
+    for append in state.orphans:  # their definition was in a lost frame, and this snapshot repeats it
+        if append.chunk_id in state.chunks:
+            state.chunks[append.chunk_id].appends.append(append)
+    state.orphans.clear()
+    state.based = True
+
+
+def _apply_group(state: State, group: entries.Group) -> None:
+    for definition in group.definitions:
+        state.chunks[definition.chunk_id] = _Recovering(definition, 0, 0, 0)
+        state.next_chunk_id = max(state.next_chunk_id, definition.chunk_id + 1)
+    for append in group.appends:
+        state.accepted += append.records
+        chunk = state.chunks.get(append.chunk_id)
+        if chunk is None:
+            state.orphans.append(append)
+            continue
+        chunk.appends.append(append)
+        chunk.length = append.offset + len(append.payload)
+        chunk.records += append.records
+    for sealed in group.sealed:
+        state.chunks.pop(sealed.chunk_id, None)
+        state.sealed[sealed.chunk_id] = sealed
+    for done in group.done:
+        finished = state.sealed.pop(done.chunk_id, None)
+        if finished is not None and done.quarantined:
+            state.quarantined += finished.records
+        elif finished is not None:
+            state.uploaded += finished.records
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """The outcome of a recovery. ``pending``: chunk id to the bytes that aren't in the chunk's file yet."""
+
+    snapshot: Snapshot
+    pending: Mapping[int, bytes]
+    damage: tuple[str, ...]
+
+
+def repair(disk: Disk, state: State) -> Repaired:
+    """Bring the files in line with the state. Raises ``OSError``; running it again is safe."""
+    names = disk.listdir(CHUNKS)
+    pending = {}
+    for chunk in state.chunks.values():
+        if chunk.length:
+            name = chunk_path(chunk.definition.chunk_id).rpartition("/")[2]
+            pending[chunk.definition.chunk_id] = _repair_chunk(disk, state, chunk, names.pop(name, None))
+    _repair_objects(disk, state)
+    _keep_orphans(disk, state)
+    for name in names:
+        _discard(disk, state, f"{CHUNKS}/{name}")
+    _cut_torn_tails(disk, state)
+    for one in state.damaged_segments:
+        _keep_segment(disk, one)
+    return Repaired(state.snapshot(), pending, tuple(state.damage))
+
+
+def _repair_chunk(disk: Disk, state: State, chunk: _Recovering, size: int | None) -> bytes:
+    """Cut the file to the base and return what comes behind it."""
+    path = chunk_path(chunk.definition.chunk_id)
+    expected = chunk.base
+    if (size or 0) < chunk.base:
+        state.damage.append(f"{path}: {chunk.base - (size or 0)} of {chunk.base} bytes are missing")
+        chunk.base = size or 0
+    elif size is not None and size > chunk.base:
+        file = disk.open(path)
+        try:
+            file.truncate(chunk.base)
+        finally:
+            file.close()
+    parts = []
+    for append in chunk.appends:
+        end = append.offset + len(append.payload)
+        if end <= expected:
+            continue  # it is in the file
+        if append.offset > expected:
+            state.damage.append(f"{path}: {append.offset - expected} bytes were in a lost frame")
+        parts.append(append.payload)
+        expected = end
+    if chunk.length > expected:
+        state.damage.append(f"{path}: {chunk.length - expected} bytes were in a lost frame")
+    pending = b"".join(parts)
+    chunk.length = chunk.base + len(pending)
+    return pending
+
+
+def _repair_objects(disk: Disk, state: State) -> None:
+    names = disk.listdir(OBJECTS)
+    for sealed in list(state.sealed.values()):
+        name = sealed.path.rpartition("/")[2]
+        size = names.pop(name, None)
+        if size != sealed.size:
+            state.damage.append(f"{sealed.path}: {size} bytes on the disk, {sealed.size} in the journal")
+            state.sealed.pop(sealed.chunk_id)
+            state.quarantined += sealed.records
+            if size is not None:
+                disk.rename(sealed.path, f"{QUARANTINE}/{name}")
+    for name in names:
+        _discard(disk, state, f"{OBJECTS}/{name}")
+
+
+def _discard(disk: Disk, state: State, path: str) -> None:
+    """A file that belongs to nothing: a crash left it, and what it held is elsewhere; unless frames were lost."""
+    if state.damage:
+        disk.rename(path, f"{QUARANTINE}/{path.replace('/', '-')}")
+    else:
+        disk.unlink(path)
+
+
+def _cut_torn_tails(disk: Disk, state: State) -> None:
+    """Nothing in a torn tail was acknowledged. Behind the next segment it would look like corruption: remove it."""
+    for segment_id, offset in state.torn.items():
+        path = segment.path_of(segment_id)
+        if offset == 0:
+            disk.unlink(path)
+            state.segment_sizes.pop(segment_id)
+            continue
+        file = disk.open(path)
+        try:
+            file.truncate(offset)
+            file.sync()
+        finally:
+            file.close()
+    if state.torn:
+        disk.sync_dir(segment.DIRECTORY)
+
+
+def _keep_orphans(disk: Disk, state: State) -> None:
+    """Records whose chunk's definition was in a lost frame: kept as lines, for a person to look at."""
+    if not state.orphans:
+        return
+    path = f"{QUARANTINE}/orphans-{state.next_segment_id:016x}.raw"
+    disk.unlink(path, missing_ok=True)
+    file = disk.create(path)
+    try:
+        for append in state.orphans:
+            file.append(append.payload)
+            state.quarantined += append.records
+        file.sync()
+    finally:
+        file.close()
+    state.damage.append(f"{path}: records of lost partitions were put there")
+    state.orphans.clear()
+
+
+def _keep_segment(disk: Disk, segment_id: int) -> None:
+    """Copy a damaged segment into the quarantine; the original is still the base until the next checkpoint."""
+    source = segment.path_of(segment_id)
+    target = f"{QUARANTINE}/{source.rpartition('/')[2]}"
+    if disk.size(target) is not None:
+        return
+    temporary = f"{target}.tmp"
+    disk.unlink(temporary, missing_ok=True)
+    file = disk.create(temporary)
+    try:
+        file.append(disk.view(source))
+        file.sync()
+    finally:
+        file.close()
+    disk.rename(temporary, target)
+    disk.sync_dir(QUARANTINE)

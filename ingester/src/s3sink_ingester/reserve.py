@@ -1,0 +1,36 @@
+"""Disk space kept back, so that sealing works when the disk is full: sealing is what makes room again."""
+
+from __future__ import annotations
+
+from s3sink_ingester.disk import Disk
+
+PATH = "reserve"
+
+
+class Reserve:
+    """A file of ``size`` bytes that is given up when ENOSPC comes and taken again when there is room."""
+
+    def __init__(self, disk: Disk, size: int) -> None:
+        self._disk = disk
+        self.size = size
+        self.held = disk.size(PATH) == size
+        if not self.held:
+            disk.unlink(PATH, missing_ok=True)
+
+    def release(self) -> bool:
+        """Give the space back. Returns whether there was any."""
+        if not self.held:
+            return False
+        self.held = False
+        self._disk.unlink(PATH, missing_ok=True)
+        return True
+
+    def ensure(self) -> None:
+        """Take the space if there is plenty: at least twice of it free, so that nobody is pushed out by it."""
+        if self.held or self._disk.usage().free < 2 * self.size:
+            return
+        try:
+            self._disk.create(PATH, self.size).close()
+        except OSError:
+            return  # no room after all: that is what the reserve is for, and the next tick tries again
+        self.held = True

@@ -1,0 +1,163 @@
+"""Closed chunks to sealed objects, one after the other in a lane. What fails is kept and tried again."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from s3sink_ingester import seal
+from s3sink_ingester.chunks import Chunk, chunk_path
+from s3sink_ingester.disk import Disk
+from s3sink_ingester.journal.entries import object_path
+from s3sink_ingester.lanes import Lane, Outcome
+from s3sink_ingester.objects import SealedObject
+from s3sink_ingester.records import render_prefix
+
+_log = logging.getLogger(__name__)
+
+QUEUED_PER_LANE = 2
+"""Jobs that hold pending payloads in memory; the other closed chunks wait as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectNaming:
+    """How objects are named behind their prefix: ``<pod>-<store>-<chunk>.<extension>``."""
+
+    pod: str
+    store: str
+    """First 8 hex digits of the store id: a new volume under an old pod name can't collide with its old keys."""
+    extension: str
+
+    def key(self, chunk: Chunk) -> str:
+        """The object's whole key: a function of the chunk, so that a retry after any crash has the same one."""
+        prefix = render_prefix(chunk.definition.name, chunk.definition.window_start)
+        return f"{prefix}{self.pod}-{self.store}-{chunk.id:016x}.{self.extension}"
+
+
+class SealerStats:
+    """Counts since the start."""
+
+    __slots__ = ("by_reason", "failures", "raw_bytes", "seconds", "stored_bytes")
+
+    def __init__(self) -> None:
+        self.by_reason: Counter[str] = Counter()
+        self.raw_bytes = 0
+        self.stored_bytes = 0
+        self.seconds = 0.0
+        self.failures = 0
+
+
+class Sealer:
+    """Runs on the loop; encoding runs in its lane."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        lane: Lane,
+        naming: ObjectNaming,
+        encoding: seal.Encoding,
+        *,
+        wall: Callable[[], float],
+        on_sealed: Callable[[SealedObject], None],
+        on_full: Callable[[], None],
+    ) -> None:
+        self._disk = disk
+        self._lane = lane
+        self._naming = naming
+        self._encoding = encoding
+        self._wall = wall
+        self._on_sealed = on_sealed
+        self._on_full = on_full
+        self._waiting: deque[Chunk] = deque()
+        self._failed: list[Chunk] = []
+        self._running = 0
+        self.stats = SealerStats()
+
+    @property
+    def backlog(self) -> int:
+        """Closed chunks that aren't sealed yet."""
+        return len(self._waiting) + len(self._failed) + self._running
+
+    def add(self, chunk: Chunk) -> None:
+        """Seal a chunk that is closed and has landed."""
+        self._waiting.append(chunk)
+        self._start()
+
+    def landed(self) -> None:
+        """A flush ended, for which a chunk may have waited."""
+        self._start()
+
+    def retry(self) -> None:
+        """Try again what failed."""
+        if self._failed:
+            self._waiting.extend(self._failed)
+            self._failed.clear()
+            self._start()
+
+    def _start(self) -> None:
+        for _ in range(len(self._waiting)):
+            if self._running >= QUEUED_PER_LANE:
+                return
+            chunk = self._waiting.popleft()
+            if chunk.flushing:  # some of its bytes are neither in the file nor pending
+                self._waiting.append(chunk)
+                continue
+            self._running += 1
+            self._submit(chunk)
+
+    def _submit(self, chunk: Chunk) -> None:
+        source = seal.Source(
+            path=chunk_path(chunk.id) if chunk.flushed else None,
+            length=chunk.flushed,
+            tail=tuple(chunk.pending),
+        )
+        target = object_path(chunk.id)
+
+        def encode() -> tuple[seal.Encoded, float]:
+            before = time.perf_counter()
+            return seal.encode(self._disk, source, target, self._encoding), time.perf_counter() - before
+
+        self._lane.submit(encode, lambda outcome: self._encoded(chunk, outcome))
+
+    def _encoded(self, chunk: Chunk, outcome: Outcome[tuple[seal.Encoded, float]]) -> None:
+        self._running -= 1
+        if outcome.error is not None:
+            self._failed_to_seal(chunk, outcome.error)
+        else:
+            encoded, seconds = outcome.get()
+            reason = chunk.closed or "unknown"
+            self.stats.by_reason[reason] += 1
+            self.stats.raw_bytes += chunk.length
+            self.stats.stored_bytes += encoded.size
+            self.stats.seconds += seconds
+            self._on_sealed(self._sealed_object(chunk, encoded))
+        self._start()
+
+    def _sealed_object(self, chunk: Chunk, encoded: seal.Encoded) -> SealedObject:
+        return SealedObject(
+            chunk_id=chunk.id,
+            key=self._naming.key(chunk),
+            path=object_path(chunk.id),
+            size=encoded.size,
+            sha256=encoded.sha256,
+            records=chunk.records,
+            raw_bytes=chunk.length,
+            kind=chunk.definition.kind,
+            sealed_at=self._wall(),
+            oldest_at=chunk.definition.opened_at / 1000,
+        )
+
+    def _failed_to_seal(self, chunk: Chunk, error: BaseException) -> None:
+        self.stats.failures += 1
+        self._failed.append(chunk)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            self._on_full()
+            return
+        _log.error(
+            "a chunk could not be sealed; it is kept and tried again",
+            extra={"chunk": f"{chunk.id:016x}", "error": str(error)},
+        )

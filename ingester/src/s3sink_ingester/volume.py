@@ -1,0 +1,108 @@
+"""A volume's identity: who made it, in which format, and whether it is being drained. Directories of a store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from s3sink_ingester import chunkfiles
+from s3sink_ingester.disk import Disk, Lock, write_atomically
+from s3sink_ingester.errors import FormatTooNew, VolumeError
+from s3sink_ingester.journal import segment
+from s3sink_ingester.journal.log import FORMAT_VERSION
+
+IDENTITY = "store.json"
+LOCK = "lock"
+DRAIN_MARKER = "drain"
+OBJECTS = "objects"
+QUARANTINE = "quarantine"
+DIRECTORIES = (segment.DIRECTORY, chunkfiles.DIRECTORY, OBJECTS, QUARANTINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """An opened and locked volume."""
+
+    store_id: UUID
+    format_version: int
+    lock: Lock
+
+
+def open_volume(disk: Disk) -> Volume:
+    """Lock the volume and make sure that it is ours; an empty one is made a store.
+
+    Raises ``VolumeLocked``, ``FormatTooNew``, ``VolumeError`` (records without an identity), ``OSError``.
+    """
+    lock = disk.lock(LOCK)
+    try:
+        store_id, version = _identify(disk)
+        for directory in DIRECTORIES:
+            disk.mkdir(directory)
+    except BaseException:
+        lock.close()
+        raise
+    return Volume(store_id, version, lock)
+
+
+def read_identity(disk: Disk) -> tuple[UUID, int] | None:
+    """Store id and format version; None for a volume that is no store yet. Raises ``VolumeError``."""
+    if disk.size(IDENTITY) is None:
+        return None
+    try:
+        found = json.loads(disk.read(IDENTITY))
+        version = int(found["format"])
+        if version > FORMAT_VERSION:
+            raise FormatTooNew(
+                f"{disk.locate('')} was written in format {version}, and this version knows formats up to "
+                f"{FORMAT_VERSION}; run the version that wrote it, or drain it with that one first"
+            )
+        return UUID(found["store"]), version
+    except (ValueError, KeyError, TypeError) as error:
+        raise VolumeError(
+            f"{disk.locate(IDENTITY)} is damaged ({error}); the records are still there: restore the file as "
+            '{"format": 1, "store": "<uuid>"} with the id that the segments in journal/ carry'
+        ) from error
+
+
+def drain_epoch(disk: Disk) -> str | None:
+    """The epoch of the drain that was asked for, None when there is none."""
+    if disk.size(DRAIN_MARKER) is None:
+        return None
+    return disk.read(DRAIN_MARKER).decode("utf-8", "replace")
+
+
+def mark_drain(disk: Disk, epoch: str) -> None:
+    """Remember durably that the volume is to be drained: a restart goes on with it."""
+    write_atomically(disk, DRAIN_MARKER, epoch.encode())
+
+
+def clear_drain(disk: Disk) -> None:
+    """Take the mark back, durably."""
+    disk.unlink(DRAIN_MARKER, missing_ok=True)
+    disk.sync_dir("")
+
+
+def _identify(disk: Disk) -> tuple[UUID, int]:
+    found = read_identity(disk)
+    if found is not None:
+        return found
+    if segment.DIRECTORY in _directories_with_files(disk):
+        raise VolumeError(
+            f"{disk.locate('')} holds a journal but no {IDENTITY}; it will not be overwritten: restore the file "
+            "or move the directory away"
+        )
+    store_id = uuid4()
+    write_atomically(disk, IDENTITY, json.dumps({"format": FORMAT_VERSION, "store": str(store_id)}).encode())
+    return store_id, FORMAT_VERSION
+
+
+def _directories_with_files(disk: Disk) -> set[str]:
+    found = set()
+    for directory in DIRECTORIES:
+        try:
+            if disk.listdir(directory):
+                found.add(directory)
+        except FileNotFoundError:
+            continue
+    return found
