@@ -55,7 +55,7 @@ def moto(directory: Path, core: int | None = None) -> Iterator[S3Server]:
 @contextmanager
 def versitygw(binary: Path, directory: Path, core: int | None = None) -> Iterator[S3Server]:
     """versitygw over `directory`/s3; metadata beside it, as not every filesystem has extended attributes."""
-    data, metadata = directory / "s3", directory / "s3-metadata"
+    data, metadata = directory / "s3", directory / "metadata"
     data.mkdir(exist_ok=True)
     metadata.mkdir(exist_ok=True)
     port = free_port()
