@@ -75,7 +75,11 @@ class Flusher:
             return  # a checkpoint is about to flush everything
         detached = self._detach(chunks)
         if detached:
-            self._lane.submit(lambda: self._write(detached), lambda outcome: self._written(detached, outcome))
+
+            def done(outcome: Outcome[list[int | OSError]]) -> None:
+                self._written(detached, outcome)
+
+            self._lane.submit(lambda: self._write(detached), done)
 
     def checkpoint(self) -> None:
         """Make all that is committed durable in chunk files, then delete the segments before the current one.

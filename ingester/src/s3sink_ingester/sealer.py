@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from s3sink_ingester import seal
 from s3sink_ingester.chunks import Chunk, chunk_path
+from s3sink_ingester.config import Compression
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.journal.entries import object_path
 from s3sink_ingester.lanes import Lane, Outcome
@@ -19,8 +20,23 @@ from s3sink_ingester.records import render_prefix
 
 _log = logging.getLogger(__name__)
 
+_EXTENSIONS = {Compression.GZIP: "gz", Compression.ZSTD: "zst", Compression.NONE: "txt"}
+
 QUEUED_PER_LANE = 2
 """Jobs that hold pending payloads in memory; the other closed chunks wait as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What an object is made with."""
+
+    compression: Compression
+    level: int
+
+    @property
+    def extension(self) -> str:
+        """What an object's name ends with."""
+        return _EXTENSIONS[self.compression]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +75,7 @@ class Sealer:
         disk: Disk,
         lane: Lane,
         naming: ObjectNaming,
-        encoding: seal.Encoding,
+        encoding: Encoding,
         *,
         wall: Callable[[], float],
         on_sealed: Callable[[SealedObject], None],
@@ -110,16 +126,15 @@ class Sealer:
             self._submit(chunk)
 
     def _submit(self, chunk: Chunk) -> None:
-        source = seal.Source(
-            path=chunk_path(chunk.id) if chunk.flushed else None,
-            length=chunk.flushed,
-            tail=tuple(chunk.pending),
-        )
+        raw_path = chunk_path(chunk.id) if chunk.flushed else None
+        raw_length, tail = chunk.flushed, tuple(chunk.pending)
         target = object_path(chunk.id)
+        how = self._encoding
 
         def encode() -> tuple[seal.Encoded, float]:
             before = time.perf_counter()
-            return seal.encode(self._disk, source, target, self._encoding), time.perf_counter() - before
+            encoded = seal.encode(self._disk, raw_path, raw_length, tail, target, how.compression, how.level)
+            return encoded, time.perf_counter() - before
 
         self._lane.submit(encode, lambda outcome: self._encoded(chunk, outcome))
 

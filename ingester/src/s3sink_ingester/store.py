@@ -16,7 +16,7 @@ from typing import Protocol
 from uuid import UUID
 
 from s3sink_ingester import gate as gates
-from s3sink_ingester import recovery, seal, volume
+from s3sink_ingester import recovery, volume
 from s3sink_ingester.chunks import Chunk, ChunkTable, Group, Now, Placement
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.errors import Overloaded, S3SinkError
@@ -30,7 +30,7 @@ from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.policy import BatchLimits, SealReason, Watermark, is_full, under_pressure, watermark
 from s3sink_ingester.records import Batch
 from s3sink_ingester.reserve import Reserve
-from s3sink_ingester.sealer import ObjectNaming, Sealer
+from s3sink_ingester.sealer import Encoding, ObjectNaming, Sealer
 from s3sink_ingester.volume import Volume
 
 _log = logging.getLogger(__name__)
@@ -64,8 +64,7 @@ class StoreSettings:
 
     pod: str
     limits: BatchLimits
-    encoding: seal.Encoding
-    extension: str
+    encoding: Encoding
     size: int
     high_watermark_percent: int
     segment_bytes: int
@@ -171,7 +170,7 @@ class Store:
         self.sealer = Sealer(
             disk,
             self._seal_lane,
-            ObjectNaming(settings.pod, opened.store_id.hex[:8], settings.extension),
+            ObjectNaming(settings.pod, opened.store_id.hex[:8], settings.encoding.extension),
             settings.encoding,
             wall=lambda: clock().wall,
             on_sealed=self._seal_done,

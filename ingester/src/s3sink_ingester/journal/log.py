@@ -199,12 +199,10 @@ class Log:
                 previous.sync()
             previous.close()
 
-    def _rotated(self, snapshot: Sequence[bytes]) -> None:
-        self._sizes[self._next_segment_id] = (
-            self._segment_bytes + CONTROL_MARGIN_BYTES + sum(map(len, snapshot))
-        )
+    def _rotated(self, snapshot: Sequence[bytes], room: int) -> None:
+        self._room = room + CONTROL_MARGIN_BYTES
+        self._sizes[self._next_segment_id] = self._room + sum(map(len, snapshot))
         self._next_segment_id += 1
-        self._room = self._segment_bytes + CONTROL_MARGIN_BYTES
 
     async def _open(self, snapshot: Sequence[bytes], room: int) -> None:
         first = self._take_sequence()
