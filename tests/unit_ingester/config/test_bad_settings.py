@@ -185,6 +185,7 @@ FIELDS = [
     ("batch", "1h", "expected a mapping of window, maxBytes, maxAge, not text"),
     ("batch.window", "3600", "3600 has no unit; write '3600s' for seconds"),
     ("batch.window", "500ms", "'500ms' is too short; write at least '1s'"),
+    ("batch.window", "1m0.5s", "'1m0.5s' is not a whole number of seconds; write '60s'"),
     ("batch.window", "48h", "'48h' is too long; write at most '24h'"),
     ("batch.maxBytes", "25MB", "'25MB' is not a quantity; write '25Mi' (mebibytes) or '25M'"),
     ("batch.maxBytes", "-1", "'-1' is negative; write a size such as '25Mi'"),

@@ -114,7 +114,7 @@ uploads: {concurrency: 8, multipartThreshold: 32Mi, partSize: 8Mi}
             on_invalid=OnInvalid.QUARANTINE,
             max_partitions=500,
         ),
-        batch=Batch(window=86400.0, max_bytes=128 * 2**20, max_age=900.0),
+        batch=Batch(window=86400, max_bytes=128 * 2**20, max_age=900.0),
         object=ObjectSettings(
             prefix="customer={customer}/dt={time:%Y-%m-%d}/",
             error_prefix="bad/{reason}/",

@@ -154,6 +154,26 @@ class Duration:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeSeconds:
+    """A duration of whole seconds from ``low`` to ``high``, both written as durations."""
+
+    low: str
+    high: str
+
+    def read(self, value: object) -> int:
+        seconds = Duration(self.low, self.high).read(value)
+        if not seconds.is_integer():
+            raise ValueError(f"'{value}' is not a whole number of seconds; write '{round(seconds)}s'")
+        return int(seconds)
+
+    def describe(self) -> str:
+        return Duration(self.low, self.high).describe()
+
+    def show(self, value: object) -> str:
+        return Duration(self.low, self.high).show(value)
+
+
+@dataclass(frozen=True, slots=True)
 class TextMap:
     """A mapping of names to text that ``check`` accepts."""
 

@@ -111,7 +111,7 @@ def _add_defaults(found: Found) -> None:
     plain = build(Settings, found)
     request = plain.source.max_request_bytes
     defaults: dict[str, object] = {
-        "batch.maxAge": plain.batch.window,
+        "batch.maxAge": float(plain.batch.window),
         "source.maxRecordBytes": min(plain.source.max_record_bytes, request),
         "buffer.segmentBytes": max(plain.buffer.segment_bytes, 2 * request),
     }

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from s3sink_ingester.config import patterns, shapes
-from s3sink_ingester.config.kinds import Choice, Duration, Flag, Quantity, Text, TextMap, Whole
+from s3sink_ingester.config.kinds import Choice, Duration, Flag, Quantity, Text, TextMap, Whole, WholeSeconds
 
 KI, MI, GI = 2**10, 2**20, 2**30
 
@@ -163,8 +163,8 @@ class Partitioning:
 class Batch:
     """When an object is finished: by the end of its window, by size or by age, whichever comes first."""
 
-    window: Annotated[float, Duration("1s", "24h")] = 3600.0
-    """Slice of wall-clock time (UTC) that groups records; no object holds records of two."""
+    window: Annotated[int, WholeSeconds("1s", "24h")] = 3600
+    """Slice of wall-clock time (UTC) that groups records, in whole seconds; no object holds records of two."""
 
     max_bytes: Annotated[int, Quantity("1Ki", "5Gi")] = 25 * MI
     """Size of an object before compression, passed by at most one request."""
