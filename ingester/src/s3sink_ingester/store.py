@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -152,6 +153,7 @@ class Store:
         self._scheduled = False
         self._drain_epoch: str | None = None
         self._closed = False
+        self._shut: Overloaded | None = None
         self.groups_committed = 0
         self.bytes_accepted = 0
         self._reserve = Reserve(disk, min(settings.limits.max_bytes + (8 << 20), settings.size // 16))
@@ -195,7 +197,12 @@ class Store:
         return self._volume.store_id
 
     def submit(self, batches: list[Batch], waiter: Waiter) -> None:
-        """Take the records of one request, all or none; ``waiter`` hears which after the next sync or so."""
+        """Take the records of one request, all or none; ``waiter`` hears which after the next sync or so.
+
+        Raises ``Overloaded`` if it takes none for sure: then ``waiter`` hears nothing.
+        """
+        if self._shut is not None:
+            raise self._shut
         group = self._group
         before = group.bytes
         group.add(batches)
@@ -244,7 +251,13 @@ class Store:
     async def drain(self, epoch: str) -> None:
         """Take no more records, seal and upload everything. Durable: a restart goes on with it. Raises ``OSError``."""
         self.gate.close(gates.DRAINING)
-        await self._files_lane.call(lambda: volume.mark_drain(self._disk, epoch))
+        self._shut = gates.DRAINING  # a request whose body was on its way must not come after "drained"
+        try:
+            await self._files_lane.call(lambda: volume.mark_drain(self._disk, epoch))
+        except OSError:
+            self._shut = None
+            self.gate.open(gates.DRAINING)
+            raise
         self._drain_epoch = epoch
         self._seal_all()
 
@@ -252,11 +265,11 @@ class Store:
         """Take records again after ``drain``. Raises ``OSError``."""
         await self._files_lane.call(lambda: volume.clear_drain(self._disk))
         self._drain_epoch = None
+        self._shut = None
         self.gate.open(gates.DRAINING)
 
     def seal_all(self) -> None:
         """Close every chunk now, and every one that a request still under way opens, without marking the volume."""
-        self.gate.close(gates.STOPPING)
         self._drain_epoch = self._drain_epoch or ""
         self._seal_all()
 
@@ -300,10 +313,11 @@ class Store:
     async def close(self) -> None:
         """Finish the commit under way, then let go of the volume. What isn't committed fails with 503."""
         self._closed = True
-        self.gate.close(gates.STOPPING)
+        self._shut = gates.STOPPING
         for lane in (self._seal_lane, self._files_lane):
             await lane.close()
-        await self.log.close()
+        with suppress(OSError):  # what was acknowledged is synced; a close adds nothing
+            await self.log.close()
         await self._journal_lane.close()
         self._fail_waiting(gates.STOPPING)
         self._volume.lock.close()
@@ -493,6 +507,7 @@ class Store:
         if self.failed.is_set():
             return
         self.failure = error
+        self._shut = gates.FAILED
         self.log.failed = True
         self.gate.close(gates.FAILED)
         self.failed.set()
