@@ -142,7 +142,7 @@ def test_duckdb_counts_every_record(tmp_path: Path, compression: Compression, ex
     content = lines(100_000)
     encode(disk, raw_file(disk, content), len(content), [b'{"n":-1}\n'], f"1.{extension}", compression)
     query = f"SELECT count(*), min(n) FROM read_json('{tmp_path}/1.{extension}', format='newline_delimited')"
-    assert duckdb.sql(query).fetchall() == [(100_001, -1)]
+    assert duckdb.execute(query).fetchall() == [(100_001, -1)]
 
 
 def test_python_reads_it(tmp_path: Path) -> None:
