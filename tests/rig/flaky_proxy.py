@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import struct
 import threading
 from collections import deque
@@ -82,6 +83,8 @@ class FlakyProxy:
     """
 
     upstream: str
+    tls: ssl.SSLContext | None = None
+    """Speak TLS to the client; plain HTTP goes on to the server."""
     requests: list[Request] = field(default_factory=list)
     script: deque[Fault | None] = field(default_factory=deque)
     decide: Callable[[Request], Fault | None] = field(default=lambda _: None)
@@ -92,7 +95,7 @@ class FlakyProxy:
 
     @property
     def endpoint(self) -> str:
-        return f"http://{self._address[0]}:{self._address[1]}"
+        return f"{'https' if self.tls else 'http'}://{self._address[0]}:{self._address[1]}"
 
     @property
     def operations(self) -> list[str]:
@@ -112,6 +115,8 @@ class FlakyProxy:
         self._let_go.clear()
         self._server = _Server(self._address, self)
         self._address = ("127.0.0.1", self._server.server_port)
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         ).start()
@@ -127,9 +132,9 @@ class FlakyProxy:
 
 
 @contextmanager
-def flaky_proxy(upstream: str) -> Iterator[FlakyProxy]:
+def flaky_proxy(upstream: str, tls: ssl.SSLContext | None = None) -> Iterator[FlakyProxy]:
     """A proxy before the server at ``upstream`` (a URL), listening until the block ends."""
-    proxy = FlakyProxy(upstream)
+    proxy = FlakyProxy(upstream, tls)
     proxy.start()
     try:
         yield proxy
@@ -184,11 +189,15 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self.command, self.path, headers)
         fault = self.server.proxy.fault_for(request)
         self._ask_for_body(headers)
+        size = int(headers.get("content-length", "0"))
         if fault is Fault.CUT_BEFORE:
-            self.rfile.read(1)
+            self.rfile.read(min(size, 1))
             self._cut()
             return
-        body = self.rfile.read(int(headers.get("content-length", "0")))
+        body = self.rfile.read(size)
+        if len(body) < size:  # the client, or this proxy, was stopped meanwhile
+            self._cut()
+            return
         if fault is Fault.HANG:
             self.server.proxy.hang()
             self._cut()

@@ -59,6 +59,7 @@ def test_retried_soon(code: str, status: int, reason: str) -> None:
         ("AuthorizationHeaderMalformed", 400, "wrong_region"),
         ("InvalidAccessKeyId", 403, "bad_credentials"),
         ("SignatureDoesNotMatch", 403, "bad_credentials"),
+        ("XAdminUserNotFound", 404, "bad_credentials"),  # versitygw's word for an unknown key
         ("RequestTimeTooSkewed", 403, "clock_skew"),
         ("EntityTooLarge", 400, "too_large"),
         ("KeyTooLongError", 400, "bad_key"),
@@ -69,7 +70,7 @@ def test_retried_soon(code: str, status: int, reason: str) -> None:
         ("InvalidStorageClass", 400, "bad_settings"),
         ("401", 401, "access_denied"),
         ("403", 403, "access_denied"),
-        ("404", 404, "no_such_bucket"),
+        ("404", 404, "http_404"),
         ("413", 413, "too_large"),
         ("507", 507, "no_space"),
         ("501", 501, "not_implemented"),

@@ -120,7 +120,8 @@ SLOWLY: Final = _table(
         "wrong_region": "PermanentRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException",
         "no_credentials": "NoCredentialsError PartialCredentialsError MissingSecurityHeader",
         "bad_credentials": "InvalidAccessKeyId SignatureDoesNotMatch InvalidToken InvalidClientTokenId"
-        " UnrecognizedClientException InvalidIdentityToken InvalidIdentityTokenException InvalidSecurity",
+        " UnrecognizedClientException InvalidIdentityToken InvalidIdentityTokenException InvalidSecurity"
+        " XAdminUserNotFound",
         "clock_skew": "RequestTimeTooSkewed RequestExpired",
         "no_space": "QuotaExceeded InsufficientStorage XMinioStorageFull XMinioAdminBucketQuotaExceeded",
         "too_large": "EntityTooLarge MetadataTooLarge RequestHeaderSectionTooLarge",
@@ -134,7 +135,6 @@ _STATUS_REFUSED: Final = {
     301: "wrong_region",
     401: "access_denied",
     403: "access_denied",
-    404: "no_such_bucket",
     413: "too_large",
     501: "not_implemented",
     507: "no_space",
