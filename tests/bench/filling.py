@@ -18,12 +18,11 @@ BODY = 2000  # records of a request, at most
 
 def post(url: str, form: loads.Form, keys: int, levels: Mapping[str, int]) -> int:
     """Post `levels[key]` records of each key; returns how many were acknowledged. Raises LoadError."""
-    bodies = _mixed(keys, levels) if form.mixes_keys else _by_key(keys, levels)
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=120)
     posted = 0
     try:
-        for lines in bodies:
+        for lines in bodies(form, keys, levels):
             request = form.group(lines)
             connection.request(
                 "POST", request.path, request.bodies[0], {"Content-Type": request.content_type}
@@ -36,6 +35,11 @@ def post(url: str, form: loads.Form, keys: int, levels: Mapping[str, int]) -> in
     finally:
         connection.close()
     return posted
+
+
+def bodies(form: loads.Form, keys: int, levels: Mapping[str, int]) -> Iterator[list[bytes]]:
+    """The records of each request."""
+    return _mixed(keys, levels) if form.mixes_keys else _by_key(keys, levels)
 
 
 def evenly(keys: int, size: int) -> dict[str, int]:

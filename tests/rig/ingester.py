@@ -98,10 +98,10 @@ class Ingester:
         with urllib.request.urlopen(f"{self.admin_url}/status", timeout=30.0) as response:
             raw: Mapping[str, Any] = json.load(response)
         return Status(
-            accepted_records=raw["accepted_records"],
-            uploaded_records=raw["uploaded_records"],
-            buffer_bytes=raw["buffer_bytes"],
-            open_partitions=raw["open_partitions"],
+            accepted_records=raw["acceptedRecords"],
+            uploaded_records=raw["uploadedRecords"],
+            buffer_bytes=raw["bufferBytes"],
+            open_partitions=raw["openPartitions"],
             drained=raw["drained"],
             raw=raw,
         )
