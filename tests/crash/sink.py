@@ -1,0 +1,184 @@
+"""One volume on a real disk, one ingester process at a time, an object store, and the ledger that judges them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.crash.entry import OFFSET, Plan
+from tests.crash.ledger import Ledger, Verdict
+from tests.crash.points import Fault
+from tests.rig.processes import Process, ProcessError
+from tests.rig.s3servers import CREDENTIALS
+
+Settings = dict[str, Any]
+ROOT: Final = Path(__file__).resolve().parents[2]
+PATIENCE: Final = 60.0
+"""Seconds after which something that must come is taken to be stuck."""
+
+
+def tiny_settings(directory: Path, **groups: Settings) -> Settings:
+    """Limits so small that rotation, checkpoint, seal and upload happen all the time; ``groups`` add to them."""
+    settings: Settings = {
+        "name": "pod-0",
+        "destination": {"path": str(directory / "bucket")},
+        "source": {"host": "127.0.0.1", "port": 0, "maxRequestBytes": "32Ki", "maxRecordBytes": "16Ki"},
+        "admin": {"host": "127.0.0.1", "port": 0},
+        "partitioning": {"regex": r"^(?P<path>\S+) (?P<content>.+)$"},
+        "batch": {"window": "2s", "maxBytes": "4Ki"},
+        "object": {"prefix": "{path}/", "compression": "gzip"},
+        "buffer": {
+            "path": str(directory / "buffer"),
+            "size": "256Mi",
+            "segmentBytes": "64Ki",
+            "memoryBytes": "64Ki",
+        },
+    }
+    for name, group in groups.items():
+        settings[name] = group if name == "destination" else {**settings[name], **group}
+    return settings
+
+
+class Sink:
+    """See the module. The process may end itself, be killed, stopped and started again."""
+
+    def __init__(
+        self, directory: Path, settings: Settings | None = None, ledger: Ledger | None = None
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.settings = settings or tiny_settings(directory)
+        self.ledger = ledger or Ledger()
+        self.plan = Plan(str(directory / "settings.yaml"))
+        self._process: Process | None = None
+        Path(self.plan.settings).write_text(yaml.safe_dump(self.settings))
+
+    # ---- the process
+
+    @property
+    def buffer(self) -> Path:
+        """The volume."""
+        return Path(self.settings["buffer"]["path"])
+
+    @property
+    def process(self) -> Process:
+        """The latest one. Raises ProcessError if none was started."""
+        if self._process is None:
+            raise ProcessError("no process was started")
+        return self._process
+
+    def start(self, fault: Fault | None = None, **changes: Any) -> Process:
+        """Start a process; ``changes`` are fields of its Plan."""
+        (self.directory / "port").unlink(missing_ok=True)
+        (self.directory / "report.json").unlink(missing_ok=True)
+        plan = replace(self.plan, fault=fault, **changes)
+        self._process = Process(
+            [sys.executable, "-m", "tests.crash.entry", plan.dumps()],
+            log=self.directory / "log",
+            env={**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": "true"},
+            cwd=ROOT,
+        )
+        return self._process
+
+    async def listening(self) -> int | None:
+        """The data port, once it is open; None if the process ends first."""
+        path = self.directory / "port"
+        for _ in range(int(PATIENCE / 0.002)):
+            if path.exists():
+                return int(path.read_text())
+            if not self.process.alive:
+                return None
+            await asyncio.sleep(0.002)
+        raise ProcessError(f"not listening\n{self.log_tail()}")
+
+    async def port(self) -> int:
+        """The data port of a process that has to come up."""
+        port = await self.listening()
+        if port is None:
+            raise ProcessError(f"ended at its start\n{self.log_tail()}")
+        return port
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process itself."""
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+
+    async def exited(self, seconds: float = PATIENCE) -> int:
+        """The exit code of a process that ends by itself. Raises ProcessError when it doesn't, after killing it."""
+        process = self.process
+        for _ in range(int(seconds / 0.005)):
+            if not process.alive:
+                return process.stop()
+            await asyncio.sleep(0.005)
+        process.kill()
+        raise ProcessError(f"still running after {seconds} s\n{self.log_tail()}")
+
+    async def drain(self) -> dict[str, Any]:
+        """Recover the volume and empty it, in a process of its own; its last report. Raises ProcessError."""
+        self.start(until_drained=True)
+        code = await self.exited()
+        if code != 0:
+            raise ProcessError(f"draining ended with {code}\n{self.log_tail()}")
+        report: dict[str, Any] = json.loads((self.directory / "report.json").read_text())
+        return report
+
+    def undrain(self) -> None:
+        """Take back the mark that ``drain`` left, so that the volume can be used on."""
+        (self.buffer / "drain").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End what may still run."""
+        if self._process is not None:
+            self._process.kill()
+
+    def log_tail(self, lines: int = 25) -> str:
+        """The end of the process's log."""
+        return "\n".join((self.directory / "log").read_text(errors="replace").splitlines()[-lines:])
+
+    # ---- the clock
+
+    def set_clock(self, offset: float) -> None:
+        """The wall clock of processes started from now on, and of the running one, is so many seconds ahead."""
+        path = self.directory / "clock"
+        if not path.exists():
+            path.write_bytes(OFFSET.pack(0.0))
+            self.plan = replace(self.plan, clock=str(path))
+        with path.open("r+b") as file:
+            file.write(OFFSET.pack(offset))
+
+    # ---- the objects
+
+    def objects(self) -> Iterator[tuple[str, bytes]]:
+        """Everything that a reader of the bucket sees: key and content."""
+        root = Path(self.settings["destination"]["path"])
+        for path in sorted(root.rglob("*")):
+            key = path.relative_to(root).as_posix()
+            if path.is_file() and not key.startswith("."):
+                yield key, path.read_bytes()
+
+    def verdict(self, objects: Iterable[tuple[str, bytes]] | None = None) -> Verdict:
+        """Judge the bucket, or other ``objects``, when nothing is left in the buffer."""
+        return self.ledger.verdict(self.objects() if objects is None else objects)
+
+    async def drained_verdict(self) -> Verdict:
+        """Recover, drain, and judge."""
+        report = await self.drain()
+        verdict = self.verdict()
+        store = report["status"]["store"]
+        counted = store["uploaded_records"] + store["quarantined_records"]
+        assert store["accepted_records"] == counted, store
+        assert store["quarantined_records"] == 0, store
+        assert counted == verdict.acked + verdict.unacked_found - verdict.lost, (store, str(verdict))
+        return verdict
