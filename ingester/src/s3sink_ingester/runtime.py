@@ -1,0 +1,82 @@
+"""The event loop of a process, the signals that end it, and what the interpreter is told so as not to delay it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, TypeVar
+
+import uvloop
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SWITCH_SECONDS: Final = 0.0005
+"""How long a thread may keep the interpreter while the event loop wants it. Python's 5 ms would be the latency of
+every request that comes while a thread decodes a body or opens a journal."""
+
+YOUNG_OBJECTS: Final = 50_000
+"""New objects between two young collections. Requests make no cycles, so collecting seldom costs nothing but a look
+at the objects that are in flight; Python's 700 would look at them some hundred times a second."""
+
+
+class Stop:
+    """Asked for once and for all, with the seconds that ending may take."""
+
+    def __init__(self, grace: float) -> None:
+        self.grace = grace
+        self.event = asyncio.Event()
+
+    def ask(self, grace: float | None = None) -> None:
+        """Stop; `grace` in place of the one given before."""
+        if grace is not None:
+            self.grace = grace
+        self.event.set()
+
+
+def run(main: Callable[[Stop], Coroutine[Any, Any, T]], grace: float, *, with_interrupt: bool = True) -> T:
+    """Run `main` on an event loop of its own; SIGTERM (and SIGINT `with_interrupt`) asks it to stop."""
+
+    async def with_signals() -> T:
+        stop = Stop(grace)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, _asked, stop, "SIGTERM")
+        if with_interrupt:
+            loop.add_signal_handler(signal.SIGINT, _asked, stop, "SIGINT")
+        else:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return await main(stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(with_signals())
+
+
+def spare_the_loop() -> None:
+    """Keep the interpreter's own work from delaying requests. Called when everything is imported and made."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # modules and settings live as long as the process: a full collection needn't look at them
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+
+def package_version() -> str:
+    """The installed version."""
+    with suppress(PackageNotFoundError):
+        return version("s3sink-ingester")
+    return "unknown"
+
+
+def _asked(stop: Stop, name: str) -> None:
+    if stop.event.is_set():
+        # What was acknowledged is on the disk: ending at once loses nothing.
+        _log.warning("%s again: ending at once; what is not uploaded stays on the volume", name)
+        os._exit(1)
+    _log.info("%s: sealing and uploading for up to %g s; once more to end at once", name, stop.grace)
+    stop.ask()
