@@ -7,12 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from s3sink_ingester.chunkfiles import ChunkFiles, Write
 from s3sink_ingester.chunks import Chunk, ChunkTable
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.journal import segment
 from s3sink_ingester.journal.log import Log
+from s3sink_ingester.journal.segment import Spare
 from s3sink_ingester.lanes import Lane, Outcome
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class Flusher:
         on_full: Callable[[], None],
         on_failed: Callable[[BaseException], None],
         on_checkpoint: Callable[[], None],
+        keep_spares: Callable[[], bool],
     ) -> None:
         self._disk = disk
         self._lane = lane
@@ -65,8 +68,10 @@ class Flusher:
         self._on_full = on_full
         self._on_failed = on_failed
         self._on_checkpoint = on_checkpoint
+        self._keep_spares = keep_spares
         self._checkpointing = False
         self._settling = False
+        self._making_spare = False
         self.stats = FlusherStats()
 
     def flush(self, chunks: Iterable[Chunk]) -> None:
@@ -101,6 +106,30 @@ class Flusher:
         """Delete a sealed object's file: it is uploaded."""
         self._lane.submit(lambda: self._disk.unlink(path, missing_ok=True), self._removed)
 
+    def make_spare(self) -> None:
+        """Have a segment ready before it is needed, if there is room."""
+        if self._making_spare or not self._log.spares_wanted or not self._keep_spares():
+            return
+        self._making_spare = True
+        spare = self._log.next_spare()
+
+        def made(outcome: Outcome[None]) -> None:
+            self._making_spare = False
+            if outcome.error is None:
+                self._log.adopt({}, [spare])
+            else:
+                _log.warning("no spare segment could be made", extra={"error": str(outcome.error)})
+
+        self._lane.submit(lambda: segment.make_spare(self._disk, spare), made)
+
+    def release_spares(self) -> None:
+        """Delete the spares: the disk is full."""
+        for spare in self._log.take_spares():
+            self._lane.submit(partial(self._remove_spare, spare), self._removed)
+
+    def _remove_spare(self, spare: Spare) -> None:
+        self._disk.unlink(segment.spare_path(spare.segment_id), missing_ok=True)
+
     def _detach(self, chunks: Iterable[Chunk]) -> list[_Detached]:
         found = []
         for chunk in chunks:
@@ -111,20 +140,21 @@ class Flusher:
     def _settled(self, started: float) -> None:
         self._settling = False
         older = self._log.older_segments()
+        kept = older[: self._log.spares_wanted] if self._keep_spares() else []
         detached = self._detach(list(self._table.dirty()))
 
         def write_and_let_go() -> list[int | OSError]:
             results = self._write(detached)
             if not any(isinstance(one, OSError) for one in results):
-                self._let_go(older)
+                self._let_go(older, kept)
             return results
 
         def done(outcome: Outcome[list[int | OSError]]) -> None:
             self._checkpointing = False
             written = self._written(detached, outcome)
             if written:
-                for segment_id in older:
-                    self._log.forget(segment_id)
+                for one in older:
+                    self._log.let_go(one, kept=one in kept)
                 self.stats.checkpoints += 1
                 self.stats.checkpoint_seconds += time.monotonic() - started
                 self._on_checkpoint()
@@ -143,11 +173,15 @@ class Flusher:
                 results.append(error)
         return results
 
-    def _let_go(self, older: Sequence[int]) -> None:
+    def _let_go(self, older: Sequence[Spare], kept: Sequence[Spare]) -> None:
         """In the lane. Oldest first: the oldest segment that is left is what recovery starts from."""
         self._files.sync()
-        for segment_id in older:
-            self._disk.unlink(segment.path_of(segment_id), missing_ok=True)
+        for one in older:
+            path = segment.path_of(one.segment_id)
+            if one in kept:
+                self._disk.rename(path, segment.spare_path(one.segment_id))
+            else:
+                self._disk.unlink(path, missing_ok=True)
 
     def _written(self, detached: Sequence[_Detached], outcome: Outcome[list[int | OSError]]) -> bool:
         """Account for a write; whether all of it was done."""

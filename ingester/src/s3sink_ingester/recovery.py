@@ -18,7 +18,7 @@ from s3sink_ingester.disk import Disk
 from s3sink_ingester.journal import entries, segment
 from s3sink_ingester.journal.entries import Append, Definition, OpenChunk, Snapshot, Totals
 from s3sink_ingester.journal.frame import Damage, Frame, FrameType, Tail
-from s3sink_ingester.journal.segment import SegmentContent
+from s3sink_ingester.journal.segment import SegmentContent, Spare
 from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.volume import OBJECTS, QUARANTINE
 
@@ -50,8 +50,9 @@ class State:
     damage: list[str] = field(default_factory=list)
     damaged_segments: set[int] = field(default_factory=set)
     orphans: list[Append] = field(default_factory=list)
-    torn: dict[int, int] = field(default_factory=dict)
-    """Segment id to where its unfinished tail begins; 0 for a segment whose creation was not finished."""
+    unfinished: list[int] = field(default_factory=list)
+    """Segments whose creation was not finished."""
+    spares: list[Spare] = field(default_factory=list)
     segment_sizes: dict[int, int] = field(default_factory=dict)
     bytes_read: int = 0
     based: bool = False
@@ -69,17 +70,18 @@ class State:
 def read_state(disk: Disk, progress: Progress = lambda done, total: None) -> State:
     """Read the journal. Raises ``OSError``."""
     state = State()
-    found = disk.listdir(segment.DIRECTORY)
-    ids = segment.segment_ids(found)
-    sizes = {one: found[segment.path_of(one).rpartition("/")[2]] for one in ids}
+    names = disk.listdir(segment.DIRECTORY)
+    ids = segment.ids_of(names)
+    sizes = {one: names[_name(segment.path_of(one))] for one in ids}
     total = sum(sizes.values())
     for one in ids:
-        content = segment.read(disk, one)
-        _read_segment(state, content, last=one == ids[-1])
+        _read_segment(state, segment.read(disk, one), last=one == ids[-1])
         state.next_segment_id = one + 1
         state.segment_sizes[one] = sizes[one]
         state.bytes_read += sizes[one]
         progress(state.bytes_read, total)
+    spares = segment.ids_of(names, segment.SPARE_SUFFIX)
+    state.spares = [Spare(one, names[_name(segment.spare_path(one))]) for one in spares]
     return state
 
 
@@ -87,21 +89,29 @@ def _read_segment(state: State, content: SegmentContent, *, last: bool) -> None:
     name = segment.path_of(content.segment_id)
     if content.header is None:
         if last:  # it was being created, and nothing was ever written behind its header
-            state.torn[content.segment_id] = 0
+            state.unfinished.append(content.segment_id)
         else:
             _damaged(state, content, f"{name}: the header is unreadable; its records can't be read")
+        return
+    if content.header.segment_id != content.segment_id:
+        # It was about to be used again as another segment, so a checkpoint had let it go.
+        state.unfinished.append(content.segment_id)
         return
     for item in content.items():
         match item:
             case Frame():
+                if state.based and item.sequence > state.next_sequence:
+                    lost = f"frames {state.next_sequence} to {item.sequence - 1} are lost"
+                    _damaged(state, content, f"{name}: {lost} before byte {item.offset}")
                 _apply(state, item)
             case Damage(offset, end):
                 _damaged(state, content, f"{name}: bytes {offset} to {end} are corrupt")
-            case Tail(offset, torn):
-                if torn and last:
-                    state.torn[content.segment_id] = offset
-                elif torn:
-                    _damaged(state, content, f"{name}: corrupt from byte {offset} to its end")
+            case Tail():
+                pass  # what was begun here was never acknowledged; a lost end shows as a gap in the sequence
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _damaged(state: State, content: SegmentContent, what: str) -> None:
@@ -183,13 +193,13 @@ def repair(disk: Disk, state: State) -> Repaired:
     pending = {}
     for chunk in state.chunks.values():
         if chunk.length:
-            name = chunk_path(chunk.definition.chunk_id).rpartition("/")[2]
+            name = _name(chunk_path(chunk.definition.chunk_id))
             pending[chunk.definition.chunk_id] = _repair_chunk(disk, state, chunk, names.pop(name, None))
     _repair_objects(disk, state)
     _keep_orphans(disk, state)
     for name in names:
         _discard(disk, state, f"{CHUNKS}/{name}")
-    _cut_torn_tails(disk, state)
+    _remove_unfinished(disk, state)
     for one in state.damaged_segments:
         _keep_segment(disk, one)
     return Repaired(state.snapshot(), pending, tuple(state.damage))
@@ -227,7 +237,7 @@ def _repair_chunk(disk: Disk, state: State, chunk: _Recovering, size: int | None
 def _repair_objects(disk: Disk, state: State) -> None:
     names = disk.listdir(OBJECTS)
     for sealed in list(state.sealed.values()):
-        name = sealed.path.rpartition("/")[2]
+        name = _name(sealed.path)
         size = names.pop(name, None)
         if size != sealed.size:
             state.damage.append(f"{sealed.path}: {size} bytes on the disk, {sealed.size} in the journal")
@@ -247,22 +257,15 @@ def _discard(disk: Disk, state: State, path: str) -> None:
         disk.unlink(path)
 
 
-def _cut_torn_tails(disk: Disk, state: State) -> None:
-    """Nothing in a torn tail was acknowledged. Behind the next segment it would look like corruption: remove it."""
-    for segment_id, offset in state.torn.items():
-        path = segment.path_of(segment_id)
-        if offset == 0:
-            disk.unlink(path)
-            state.segment_sizes.pop(segment_id)
-            continue
-        file = disk.open(path)
-        try:
-            file.truncate(offset)
-            file.sync()
-        finally:
-            file.close()
-    if state.torn:
-        disk.sync_dir(segment.DIRECTORY)
+def _remove_unfinished(disk: Disk, state: State) -> None:
+    """Segments whose creation was cut short, and parts of spares. Behind the next segment they'd look corrupt."""
+    for segment_id in state.unfinished:
+        disk.unlink(segment.path_of(segment_id))
+        state.segment_sizes.pop(segment_id)
+    for name in disk.listdir(segment.DIRECTORY):
+        if name.endswith(".tmp"):
+            disk.unlink(f"{segment.DIRECTORY}/{name}")
+    disk.sync_dir(segment.DIRECTORY)
 
 
 def _keep_orphans(disk: Disk, state: State) -> None:
@@ -286,7 +289,7 @@ def _keep_orphans(disk: Disk, state: State) -> None:
 def _keep_segment(disk: Disk, segment_id: int) -> None:
     """Copy a damaged segment into the quarantine; the original is still the base until the next checkpoint."""
     source = segment.path_of(segment_id)
-    target = f"{QUARANTINE}/{source.rpartition('/')[2]}"
+    target = f"{QUARANTINE}/{_name(source)}"
     if disk.size(target) is not None:
         return
     temporary = f"{target}.tmp"

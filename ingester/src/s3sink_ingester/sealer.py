@@ -26,6 +26,10 @@ QUEUED_PER_LANE = 2
 """Jobs that hold pending payloads in memory; the other closed chunks wait as they are."""
 
 
+RETRY_SECONDS = 2.0
+"""Between attempts to seal what couldn't be: each writes until the disk is full again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """What an object is made with."""
@@ -91,6 +95,7 @@ class Sealer:
         self._waiting: deque[Chunk] = deque()
         self._failed: list[Chunk] = []
         self._running = 0
+        self._retry_at = 0.0
         self.stats = SealerStats()
 
     @property
@@ -107,9 +112,10 @@ class Sealer:
         """A flush ended, for which a chunk may have waited."""
         self._start()
 
-    def retry(self) -> None:
-        """Try again what failed."""
-        if self._failed:
+    def retry(self, now: float) -> None:
+        """Try again what failed, from time to time. ``now``: monotonic seconds."""
+        if self._failed and now >= self._retry_at:
+            self._retry_at = now + RETRY_SECONDS
             self._waiting.extend(self._failed)
             self._failed.clear()
             self._start()

@@ -159,6 +159,7 @@ class Store:
         self._reserve = Reserve(disk, min(settings.limits.max_bytes + (8 << 20), settings.size // 16))
         self._mark: Watermark = watermark(0, 0, 0, 0)
         self._free = 0
+        self._short_of_room = True
         self.flusher = Flusher(
             disk,
             self._files_lane,
@@ -168,6 +169,7 @@ class Store:
             on_full=self._disk_full,
             on_failed=self._fail,
             on_checkpoint=self._schedule,
+            keep_spares=lambda: not self._short_of_room,
         )
         self.sealer = Sealer(
             disk,
@@ -244,7 +246,7 @@ class Store:
         elif self._needs_room():
             self.table.close_largest(PRESSURE_SEALS_PER_TICK)
         self._seal_closed()
-        self.sealer.retry()
+        self.sealer.retry(now.monotonic)
         self.flusher.checkpoint()
         self._schedule()
 
@@ -339,13 +341,16 @@ class Store:
             return
         placement = Placement() if group is None else self.table.place(group, self._clock())
         parts = self._encode(placement)
-        body_bytes = sum(map(len, parts))
         snapshot = None
-        if not self.log.fits(body_bytes, control_only=group is None):
-            if self.log.segment_count >= MAX_SEGMENTS:
+        if not self._fits(parts, group):
+            if self.log.segment_count < MAX_SEGMENTS:
+                snapshot = self.table.snapshot()
+            else:
                 self._hold(group, placement)
-                return
-            snapshot = self.table.snapshot()
+                group, placement = None, Placement()
+                parts = self._encode(placement)
+                if not (self._sealed or self._done) or not self._fits(parts, None):
+                    return
         sealed, self._sealed = self._sealed, []
         done, self._done = self._done, []
         self._committing = True
@@ -354,6 +359,9 @@ class Store:
             snapshot,
             lambda result: self._appended(result, group, placement, sealed, done),
         )
+
+    def _fits(self, parts: list[bytes], group: _Gathering | None) -> bool:
+        return self.log.fits(sum(map(len, parts)), control_only=group is None)
 
     def _next_group(self) -> _Gathering | None:
         if self._queue:
@@ -374,9 +382,14 @@ class Store:
         )
 
     def _hold(self, group: _Gathering | None, placement: Placement) -> None:
-        """Too many segments wait for a checkpoint: the group waits as well, until ``on_checkpoint`` schedules it."""
+        """Too many segments wait for a checkpoint: the group waits as well, until ``on_checkpoint`` schedules it.
+
+        If it is the full disk that holds the checkpoint up, it may take long: then the group is refused.
+        """
         self.table.abort(placement)
-        if group is not None:
+        if group is not None and self.gate.is_closed_by(gates.FULL):
+            self._fail_group(group, gates.FULL)
+        elif group is not None:
             self._queue.appendleft(group)
         self.flusher.checkpoint()
 
@@ -431,12 +444,10 @@ class Store:
 
     def _accepted(self, group: _Gathering, placement: Placement) -> None:
         self.bytes_accepted += group.bytes
-        self._queued_bytes -= group.bytes
+        self._dequeued(group)
         self._free -= group.bytes
         for waiter in group.waiters:
             waiter.committed()
-        if self._queued_bytes < self._settings.segment_bytes // 2:
-            self.gate.open(gates.BACKLOG)
         block = self._settings.block_bytes
         full = [
             chunk for chunk, _ in placement.appends if chunk.pending_bytes >= block and not chunk.flushing
@@ -477,6 +488,7 @@ class Store:
     def _measure_room(self) -> None:
         usage = self._disk.usage()
         self._free = usage.free
+        self._short_of_room = usage.free < 4 * self._settings.segment_bytes
         min_free = self._reserve.size + self._settings.segment_bytes
         self._mark = watermark(
             self._settings.size, usage.total, self._settings.high_watermark_percent, min_free
@@ -497,6 +509,8 @@ class Store:
     def _disk_full(self) -> None:
         self.gate.close(gates.FULL)
         self._free = 0
+        self._short_of_room = True
+        self.flusher.release_spares()
         if self._reserve.release():
             _log.warning("the disk is full; the reserve was given up so that sealing can go on")
 
@@ -524,9 +538,14 @@ class Store:
     def _fail_group(self, group: _Gathering | None, error: S3SinkError) -> None:
         if group is None:
             return
-        self._queued_bytes -= group.bytes
+        self._dequeued(group)
         for waiter in group.waiters:
             waiter.failed(error)
+
+    def _dequeued(self, group: _Gathering) -> None:
+        self._queued_bytes -= group.bytes
+        if self._queued_bytes < self._settings.segment_bytes // 2:
+            self.gate.open(gates.BACKLOG)
 
 
 async def open_store(
@@ -579,7 +598,7 @@ async def _open(
         segment_bytes=settings.segment_bytes,
         durable=settings.durable,
     )
-    log.adopt(state.segment_sizes)
+    log.adopt(state.segment_sizes, state.spares)
     await log.open(table.snapshot())
     epoch = await files_lane.call(lambda: volume.drain_epoch(disk))
     store = Store(disk, opened, settings, clock, rng, table, log, lanes, repaired.damage, gate, on_sealed)
@@ -588,6 +607,7 @@ async def _open(
     if epoch is not None:
         await store.drain(epoch)
     store.tick()
+    store.flusher.make_spare()
     return store
 
 

@@ -10,12 +10,12 @@ from enum import IntEnum
 from isal.isal_zlib import crc32
 
 MAGIC = b"S3fr"
-HEADER_BYTES = 24
+HEADER_BYTES = 28
 MAX_BODY_BYTES = (1 << 32) - 1
 
-_HEADER = struct.Struct("<4sIIBxxxQ")
+_HEADER = struct.Struct("<4sIIBxxxQ")  # magic, body length, body checksum, type, sequence
+_HEADER_CHECKSUM = struct.Struct("<I")  # of the 24 bytes before it
 _NO_HEADER = bytes(HEADER_BYTES)
-_CHECKED = struct.Struct("<IBxxxQ")  # what the checksum covers besides the body
 
 
 class FrameType(IntEnum):
@@ -46,10 +46,9 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Where the frames end. ``torn``: a frame was begun here and never finished; it was never acknowledged."""
+    """Where the frames end. Behind it stands nothing, a frame that was begun, or what the file held before."""
 
     offset: int
-    torn: bool
 
 
 def encode(kind: FrameType, sequence: int, parts: Sequence[bytes], salt: int) -> bytearray:
@@ -59,8 +58,8 @@ def encode(kind: FrameType, sequence: int, parts: Sequence[bytes], salt: int) ->
     if length > MAX_BODY_BYTES:
         raise ValueError(f"a frame of {length} bytes doesn't fit a 32-bit length")
     with memoryview(frame) as view:
-        checksum = _checksum(kind, sequence, view[HEADER_BYTES:], salt)
-    _HEADER.pack_into(frame, 0, MAGIC, length, checksum, kind, sequence)
+        _HEADER.pack_into(frame, 0, MAGIC, length, crc32(view[HEADER_BYTES:], salt), kind, sequence)
+        _HEADER_CHECKSUM.pack_into(frame, _HEADER.size, crc32(view[: _HEADER.size], salt))
     return frame
 
 
@@ -73,7 +72,7 @@ def scan(data: memoryview, start: int, salt: int) -> Iterator[Frame | Damage | T
         if frame is None:
             frame = _next_frame(data, position + 1, salt, last_sequence)
             if frame is None:
-                yield Tail(position, torn=_has_bytes(data, position))
+                yield Tail(position)
                 return
             yield Damage(position, frame.offset)
         yield frame
@@ -81,19 +80,23 @@ def scan(data: memoryview, start: int, salt: int) -> Iterator[Frame | Damage | T
         position = frame.end
 
 
-def _checksum(kind: int, sequence: int, body: memoryview, salt: int) -> int:
-    return crc32(body, crc32(_CHECKED.pack(len(body), kind, sequence), salt))
-
-
 def _frame_at(data: memoryview, position: int, salt: int) -> Frame | None:
+    """The frame that begins at ``position``, if there is a good one.
+
+    The header has a checksum of its own, so that bytes which only look like a header cost nothing: a body is read
+    for its checksum only behind a header that was written by whoever knew the salt.
+    """
     if position + HEADER_BYTES > len(data):
         return None
     magic, length, checksum, kind, sequence = _HEADER.unpack_from(data, position)
+    if magic != MAGIC:
+        return None
+    (header_checksum,) = _HEADER_CHECKSUM.unpack_from(data, position + _HEADER.size)
     end = position + HEADER_BYTES + length
-    if magic != MAGIC or end > len(data) or kind not in (FrameType.SNAPSHOT, FrameType.GROUP):
+    if header_checksum != crc32(data[position : position + _HEADER.size], salt) or end > len(data):
         return None
     body = data[position + HEADER_BYTES : end]
-    if _checksum(kind, sequence, body, salt) != checksum:
+    if crc32(body, salt) != checksum:
         return None
     return Frame(FrameType(kind), sequence, body, position, end)
 
@@ -113,8 +116,3 @@ def _next_frame(data: memoryview, position: int, salt: int, after: int) -> Frame
             return frame
         position += 1
     return None
-
-
-def _has_bytes(data: memoryview, position: int) -> bool:
-    """Whether a header was begun at ``position``: segments are zero where nothing was written."""
-    return any(data[position : position + HEADER_BYTES])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import SystemRandom
 from uuid import UUID
 
@@ -14,13 +15,17 @@ from s3sink_ingester.disk import Disk
 from s3sink_ingester.errors import JournalFailed, S3SinkError
 from s3sink_ingester.journal import segment as segments
 from s3sink_ingester.journal.frame import HEADER_BYTES, FrameType, encode
-from s3sink_ingester.journal.segment import Segment, SegmentHeader
+from s3sink_ingester.journal.segment import Segment, SegmentHeader, Spare
 from s3sink_ingester.lanes import Lane, Outcome
 
 FORMAT_VERSION = 1
 
-CONTROL_MARGIN_BYTES = 1 << 20
-"""Room in every segment that only seals and uploads may use: they must be writable when records are not."""
+MARGIN_BYTES = 1 << 20
+"""Twice in every segment (less in a small one): for the snapshot, so that segments have one size and serve again as
+spares; and at the end for seals and uploads only, which must be writable when records are not."""
+
+MAX_SPARES = 2
+_MADE_SPARE_IDS = 1 << 63
 
 SYNC_BUCKETS_SECONDS = (
     0.0001,
@@ -42,6 +47,18 @@ SYNC_BUCKETS_SECONDS = (
 
 class NoRoom(S3SinkError):
     """The disk has no room for another segment. Nothing was written; the log goes on as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rotation:
+    """A new segment to be made: its header and first frame, and how large."""
+
+    header: SegmentHeader
+    sequence: int
+    snapshot: Sequence[bytes]
+    spare: Spare | None
+    size: int
+    room: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +107,13 @@ class Log:
         self._store_id = store_id
         self._next_segment_id = segment_id
         self._sequence = sequence
-        self._segment_bytes = segment_bytes
+        self._margin = min(MARGIN_BYTES, max(4096, segment_bytes // 16))
+        self._file_bytes = segment_bytes + 2 * self._margin
         self._durable = durable
         self._segment: Segment | None = None
         self._room = 0
         self._sizes: dict[int, int] = {}
+        self._spares: list[Spare] = []
         self.failed = False
         self.sync_stats = SyncStats()
 
@@ -105,12 +124,12 @@ class Log:
 
     @property
     def disk_bytes(self) -> int:
-        """Bytes of all segments that are on the disk because of this log."""
+        """Bytes of the segments. Spares don't count: they are given up when room is short."""
         return sum(self._sizes.values())
 
     @property
     def segment_count(self) -> int:
-        """Segments not yet deleted."""
+        """Segments not yet let go."""
         return len(self._sizes)
 
     async def open(self, snapshot: Sequence[bytes]) -> None:
@@ -119,13 +138,13 @@ class Log:
         On a full disk it has room for seals and uploads only: these make room, and then it rotates.
         """
         try:
-            await self._open(snapshot, self._segment_bytes)
+            await self._open(snapshot, self._file_bytes)
         except NoRoom:
             await self._open(snapshot, 0)
 
     def fits(self, body_bytes: int, *, control_only: bool) -> bool:
         """Whether a group with a body of so many bytes goes into the current segment."""
-        margin = 0 if control_only else CONTROL_MARGIN_BYTES
+        margin = 0 if control_only else self._margin
         return HEADER_BYTES + body_bytes + margin <= self._room
 
     def append(
@@ -140,81 +159,114 @@ class Log:
         written), or ``JournalFailed``: then the log must not be used any more.
         """
         assert not self.failed, "a poisoned log must not be used"
-        first = self._take_sequence() if snapshot is not None else 0
-        sequence = self._take_sequence()
-        body_bytes = sum(map(len, parts))
+        frame_bytes = HEADER_BYTES + sum(map(len, parts))
+        rotation = None
+        if snapshot is not None:
+            rotation = self._rotation(snapshot, self._file_bytes, frame_bytes + self._margin)
+        sequence = self._sequence
+        self._sequence += 1
 
-        def finished(outcome: Outcome[None]) -> None:
+        def finished(outcome: Outcome[Segment]) -> None:
             if outcome.error is not None:
+                if isinstance(
+                    outcome.error, NoRoom
+                ):  # sequences have no gaps: a gap means that frames are lost
+                    self._sequence = sequence - 1
                 done(self._translate(outcome.error))
                 return
-            if snapshot is not None:
-                self._rotated(snapshot, room)
-            self._room -= HEADER_BYTES + body_bytes
-            done(Appended(sequence, HEADER_BYTES + body_bytes, snapshot is not None))
+            self._advance(outcome.get(), rotation)
+            done(Appended(sequence, frame_bytes, rotation is not None))
 
-        room = self._segment_bytes
-        self._lane.submit(lambda: self._write(parts, sequence, snapshot, first, room), finished)
+        self._lane.submit(lambda: self._write(parts, sequence, rotation), finished)
 
-    def forget(self, segment_id: int) -> None:
-        """A segment was deleted."""
-        self._sizes.pop(segment_id, None)
+    def adopt(self, segments: Mapping[int, int], spares: Iterable[Spare]) -> None:
+        """Segments (id to bytes) and spares of before, which are still on the disk."""
+        self._sizes.update(segments)
+        self._spares.extend(spares)
 
-    def adopt(self, sizes: dict[int, int]) -> None:
-        """Segments of before, which are still on the disk: id to bytes."""
-        self._sizes.update(sizes)
+    def older_segments(self) -> list[Spare]:
+        """The segments before the current one, oldest first."""
+        return [Spare(one, size) for one, size in sorted(self._sizes.items()) if one < self.current_id]
 
-    def older_segments(self) -> list[int]:
-        """Ids of the segments before the current one, oldest first."""
-        return sorted(one for one in self._sizes if one < self.current_id)
+    def let_go(self, segment: Spare, *, kept: bool) -> None:
+        """A segment isn't needed any more: it was deleted, or ``kept`` as a spare."""
+        self._sizes.pop(segment.segment_id, None)
+        if kept:
+            self._spares.append(segment)
+
+    @property
+    def spares_wanted(self) -> int:
+        """How many more spares would be of use."""
+        return max(0, MAX_SPARES - len(self._spares))
+
+    def next_spare(self) -> Spare:
+        """What a spare that is made now should be. Its id is no segment's and no other spare's."""
+        taken = {one.segment_id for one in self._spares}
+        return Spare(next(one for one in count(_MADE_SPARE_IDS) if one not in taken), self._file_bytes)
+
+    def take_spares(self) -> list[Spare]:
+        """All spares, to delete them: the disk is full."""
+        taken, self._spares = self._spares, []
+        return taken
 
     async def close(self) -> None:
         """Close the file, after what was submitted."""
         await self._lane.call(self._close)
 
-    def _write(
-        self, parts: Sequence[bytes], sequence: int, snapshot: Sequence[bytes] | None, first: int, room: int
-    ) -> None:
-        if snapshot is not None:
-            self._rotate(snapshot, first, room)
-        segment = self._segment
+    async def _open(self, snapshot: Sequence[bytes], size: int) -> None:
+        rotation = self._rotation(snapshot, size, self._margin)
+        try:
+            segment = await self._lane.call(lambda: self._rotate(rotation))
+        except (OSError, S3SinkError) as error:
+            self._sequence = rotation.sequence
+            raise self._translate(error) from error
+        self._advance(segment, rotation)
+
+    def _rotation(self, snapshot: Sequence[bytes], size: int, room: int) -> _Rotation:
+        header = SegmentHeader(
+            FORMAT_VERSION, SystemRandom().getrandbits(32), self._store_id, self._next_segment_id
+        )
+        spare = self._spares.pop() if self._spares else None
+        self._sequence += 1
+        return _Rotation(header, self._sequence - 1, snapshot, spare, size, room)
+
+    def _advance(self, segment: Segment, rotation: _Rotation | None) -> None:
+        self._room = segment.room
+        if rotation is not None:
+            self._sizes[segment.header.segment_id] = segment.size
+            self._next_segment_id += 1
+
+    def _write(self, parts: Sequence[bytes], sequence: int, rotation: _Rotation | None) -> Segment:
+        """In the lane."""
+        segment = self._segment if rotation is None else self._rotate(rotation)
         assert segment is not None
         segment.write(encode(FrameType.GROUP, sequence, parts, segment.header.salt))
         if self._durable:
             before = time.perf_counter()
             segment.sync()
             self.sync_stats.observe(time.perf_counter() - before)
+        return segment
 
-    def _rotate(self, snapshot: Sequence[bytes], sequence: int, room: int) -> None:
-        salt = SystemRandom().getrandbits(32)
-        header = SegmentHeader(FORMAT_VERSION, salt, self._store_id, self._next_segment_id)
-        room += CONTROL_MARGIN_BYTES
+    def _rotate(self, rotation: _Rotation) -> Segment:
+        """In the lane."""
         try:
-            created = segments.create(self._disk, header, sequence, snapshot, room)
+            created = segments.create(
+                self._disk,
+                rotation.header,
+                rotation.sequence,
+                rotation.snapshot,
+                rotation.spare,
+                size=rotation.size,
+                room=rotation.room,
+            )
         except segments.NotCreated as error:
-            raise NoRoom(f"no room for a journal segment of {room} bytes: {error}") from error
+            raise NoRoom(f"no room for a journal segment of {rotation.size} bytes: {error}") from error
         previous, self._segment = self._segment, created
         if previous is not None:
             if not self._durable:
                 previous.sync()
             previous.close()
-
-    def _rotated(self, snapshot: Sequence[bytes], room: int) -> None:
-        self._room = room + CONTROL_MARGIN_BYTES
-        self._sizes[self._next_segment_id] = self._room + sum(map(len, snapshot))
-        self._next_segment_id += 1
-
-    async def _open(self, snapshot: Sequence[bytes], room: int) -> None:
-        first = self._take_sequence()
-        try:
-            await self._lane.call(lambda: self._rotate(snapshot, first, room))
-        except (OSError, S3SinkError) as error:
-            raise self._translate(error) from error
-        self._rotated(snapshot, room)
-
-    def _take_sequence(self) -> int:
-        self._sequence += 1
-        return self._sequence - 1
+        return created
 
     def _close(self) -> None:
         if self._segment is not None:

@@ -1,9 +1,14 @@
-"""One segment file: created with all its room at once, written at a position, read as a whole."""
+"""One segment file: has all its room from the start, is written at a position, and is read as a whole.
+
+A segment that isn't needed any more becomes a *spare* and is used again under a new name. Its blocks are written
+already, so a sync of it has no metadata to write: it doesn't wait for the file system's own journal, and for the chunk
+files that this would flush first. Old frames in it carry another salt and mean nothing.
+"""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,11 +20,13 @@ from s3sink_ingester.journal.frame import Damage, Frame, FrameType, Tail, encode
 
 DIRECTORY = "journal"
 SUFFIX = ".seg"
+SPARE_SUFFIX = ".spare"
 HEADER_BYTES = 64
 
 _MAGIC = b"S3SINKJ\n"
 _HEADER = struct.Struct("<8sII16sQ")  # magic, format version, salt, store id, segment id
 _CHECKSUM = struct.Struct("<I")
+_ZEROS = bytes(1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,14 @@ def path_of(segment_id: int) -> str:
     return f"{DIRECTORY}/{segment_id:016x}{SUFFIX}"
 
 
-def segment_ids(names: dict[str, int]) -> list[int]:
-    """Ids of the segments among the names of the journal's directory, oldest first."""
-    return sorted(int(name.removesuffix(SUFFIX), 16) for name in names if name.endswith(SUFFIX))
+def spare_path(segment_id: int) -> str:
+    """Where a segment lies that is kept for its blocks."""
+    return f"{DIRECTORY}/{segment_id:016x}{SPARE_SUFFIX}"
+
+
+def ids_of(names: Iterable[str], suffix: str = SUFFIX) -> list[int]:
+    """Ids of the segments (or spares) among the names of the journal's directory, oldest first."""
+    return sorted(int(name.removesuffix(suffix), 16) for name in names if name.endswith(suffix))
 
 
 class NotCreated(S3SinkError):
@@ -78,6 +90,11 @@ class Segment:
         self._file.pwrite(data, self._position)
         self._position += len(data)
 
+    @property
+    def room(self) -> int:
+        """Bytes that are left."""
+        return self.size - self._position
+
     def sync(self) -> None:
         """Return when everything written is durable. Raises ``OSError``, finally."""
         self._file.sync()
@@ -87,21 +104,35 @@ class Segment:
         self._file.close()
 
 
-def create(disk: Disk, header: SegmentHeader, sequence: int, snapshot: Sequence[bytes], room: int) -> Segment:
-    """A durable new segment that begins with ``snapshot`` (an encoded body in parts) and has ``room`` bytes behind it.
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A file of ``size`` bytes that may become a segment."""
 
-    A segment of that id that never became durable (an earlier attempt failed) is replaced. Raises ``NotCreated``
-    when there is no room, and ``OSError`` when a write or sync failed; what is left of it then holds no group, so
-    recovery drops it.
+    segment_id: int
+    """Of the segment that it was."""
+    size: int
+
+
+def create(
+    disk: Disk,
+    header: SegmentHeader,
+    sequence: int,
+    snapshot: Sequence[bytes],
+    spare: Spare | None,
+    *,
+    size: int,
+    room: int,
+) -> Segment:
+    """A durable new segment that begins with ``snapshot`` (an encoded body in parts).
+
+    It is ``size`` bytes long, or longer if ``room`` bytes behind the snapshot need it. ``spare`` is used if it is there
+    and large enough. A segment of that id that never became durable (an earlier attempt failed) is replaced. Raises
+    ``NotCreated`` when there is no room, and ``OSError`` when a write or sync failed; what is left of it then holds no
+    group, so recovery passes over it.
     """
-    path = path_of(header.segment_id)
     first = encode(FrameType.SNAPSHOT, sequence, snapshot, header.salt)
-    size = HEADER_BYTES + len(first) + room
-    try:
-        disk.unlink(path, missing_ok=True)
-        file = disk.create(path, size)
-    except OSError as error:
-        raise NotCreated(str(error)) from error
+    size = max(size, HEADER_BYTES + len(first) + room)
+    file, size = _file(disk, path_of(header.segment_id), size, spare)
     try:
         segment = Segment(file, header, size)
         segment.write(header.encode() + first)
@@ -113,9 +144,45 @@ def create(disk: Disk, header: SegmentHeader, sequence: int, snapshot: Sequence[
     return segment
 
 
+def make_spare(disk: Disk, spare: Spare) -> None:
+    """A new spare, written with zeros once. Raises ``OSError``; a part of one is removed by recovery."""
+    path = spare_path(spare.segment_id)
+    temporary = f"{path}.tmp"
+    disk.unlink(temporary, missing_ok=True)
+    file = disk.create(temporary, spare.size)
+    try:
+        left = spare.size
+        while left > 0:
+            file.append(_ZEROS[:left])
+            left -= len(_ZEROS)
+        file.sync()
+    except OSError:
+        disk.unlink(temporary, missing_ok=True)
+        raise
+    finally:
+        file.close()
+    disk.rename(temporary, path)
+
+
+def _file(disk: Disk, path: str, size: int, spare: Spare | None) -> tuple[File, int]:
+    """The file of a new segment and its size."""
+    try:
+        disk.unlink(path, missing_ok=True)
+        if spare is not None and spare.size >= size:
+            disk.rename(spare_path(spare.segment_id), path)
+            return disk.open(path), spare.size
+        return disk.create(path, size), size
+    except OSError as error:
+        raise NotCreated(str(error)) from error
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentContent:
-    """A segment as found: ``header`` is None when it is unreadable, and then there are no ``items``."""
+    """A segment as found.
+
+    ``header`` is None when it is unreadable, and then there are no ``items``. It names another segment when the file
+    was about to be used again.
+    """
 
     segment_id: int
     header: SegmentHeader | None
