@@ -57,6 +57,18 @@ class Verdict:
         """Whether every promise was kept."""
         return not (self.lost or self.duplicated or self.partial or self.refused_found or self.complaints)
 
+    def __add__(self, other: Verdict) -> Verdict:
+        return Verdict(
+            self.requests + other.requests,
+            self.acked + other.acked,
+            self.lost + other.lost,
+            self.duplicated + other.duplicated,
+            self.partial + other.partial,
+            self.refused_found + other.refused_found,
+            self.unacked_found + other.unacked_found,
+            self.complaints + other.complaints,
+        )
+
     def __str__(self) -> str:
         bad = "".join(f"\n  {one}" for one in self.complaints[:20])
         return (
@@ -64,6 +76,9 @@ class Verdict:
             f"torn requests {self.partial}, refused but found {self.refused_found}, "
             f"unacked found {self.unacked_found}{bad}"
         )
+
+
+NOTHING = Verdict(0, 0, 0, 0, 0, 0, 0, ())
 
 
 def line(request: int, index: int, count: int, partition: str, size: int) -> bytes:

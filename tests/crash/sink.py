@@ -6,24 +6,28 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from tests.crash import entry
 from tests.crash.entry import OFFSET, Plan
 from tests.crash.ledger import Ledger, Verdict
 from tests.crash.points import Fault
-from tests.rig.processes import Process, ProcessError
+from tests.rig.forks import Fork, preload
+from tests.rig.processes import ProcessError
 from tests.rig.s3servers import CREDENTIALS
 
 Settings = dict[str, Any]
-ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 60.0
 """Seconds after which something that must come is taken to be stuck."""
+
+
+preload("tests.crash.entry", "s3sink_ingester.objects.s3")
 
 
 def tiny_settings(directory: Path, **groups: Settings) -> Settings:
@@ -59,7 +63,7 @@ class Sink:
         self.settings = settings or tiny_settings(directory)
         self.ledger = ledger or Ledger()
         self.plan = Plan(str(directory / "settings.yaml"))
-        self._process: Process | None = None
+        self._process: Fork | None = None
         Path(self.plan.settings).write_text(yaml.safe_dump(self.settings))
 
     # ---- the process
@@ -70,23 +74,19 @@ class Sink:
         return Path(self.settings["buffer"]["path"])
 
     @property
-    def process(self) -> Process:
+    def process(self) -> Fork:
         """The latest one. Raises ProcessError if none was started."""
         if self._process is None:
             raise ProcessError("no process was started")
         return self._process
 
-    def start(self, fault: Fault | None = None, **changes: Any) -> Process:
+    def start(self, fault: Fault | None = None, **changes: Any) -> Fork:
         """Start a process; ``changes`` are fields of its Plan."""
         (self.directory / "port").unlink(missing_ok=True)
         (self.directory / "report.json").unlink(missing_ok=True)
         plan = replace(self.plan, fault=fault, **changes)
-        self._process = Process(
-            [sys.executable, "-m", "tests.crash.entry", plan.dumps()],
-            log=self.directory / "log",
-            env={**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": "true"},
-            cwd=ROOT,
-        )
+        env = {**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": "true"}
+        self._process = Fork(entry.main, plan, log=self.directory / "log", env=env)
         return self._process
 
     async def listening(self) -> int | None:
@@ -108,8 +108,9 @@ class Sink:
         return port
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process itself."""
-        os.kill(self.process.pid, number)
+        """Send a signal to the process, if it is still there."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
 
     def kill(self) -> None:
         """kill -9."""

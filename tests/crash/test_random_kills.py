@@ -25,16 +25,16 @@ class Lane:
     groups: dict[str, Settings]
 
 
-SMALL_CHUNKS = Lane("small chunks", 75, Shape(), {})
+SMALL_CHUNKS = Lane("small chunks", 110, Shape(), {})
 LARGE_CHUNKS = Lane(  # their bytes are in chunk files when they are sealed
     "large chunks",
-    75,
+    110,
     Shape(partitions=3, size=1500, batch=10),
     {"batch": {"window": "1s", "maxBytes": "600Ki"}, "object": {"compression": "none"}},
 )
 MANY_PARTITIONS = Lane(  # checkpoints sync the file system instead of files; seals are by age alone
     "many partitions",
-    75,
+    110,
     Shape(partitions=400, batch=60, singles=0.3),
     {"batch": {"window": "4s", "maxAge": "1s"}, "object": {"compression": "zstd"}},
 )

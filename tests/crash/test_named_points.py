@@ -1,0 +1,80 @@
+"""kill -9 at every named point of a volume's life: around every write, sync, rename, unlink and put.
+
+A first life enumerates the points. Then each is died at, at its first passage and at a later one; after each death a
+reader must see whole objects only, and the next process must find everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from random import Random
+
+from tests.crash import scenario
+from tests.crash.conftest import MakeSink, Tell
+from tests.crash.ledger import NOTHING, Verdict
+from tests.crash.points import Fault
+from tests.crash.sink import Sink
+
+AT_A_TIME = 6
+
+
+async def test_killed_at_every_point_of_a_life(make_sink: MakeSink, tell: Tell) -> None:
+    whole = make_sink("whole", **scenario.LIFE)
+    await scenario.live(whole, seed=1)
+    tell("a life without a kill", whole.verdict())
+    passed = scenario.passages(whole)
+    faults = scenario.faults(passed, ("start", "live", "drain", "resume", "stop"), Random(2))
+
+    async def trial(number: int, fault: Fault) -> Verdict:
+        sink = make_sink(f"life-{number}", **scenario.LIFE)
+        await scenario.live(sink, number, fault)
+        return await _recovered(sink)
+
+    tell(f"{len(faults)} kills at {len(passed)} points of a life", await _trials(faults, trial))
+
+
+async def test_killed_at_every_point_of_a_recovery(make_sink: MakeSink, tell: Tell, tmp_path: Path) -> None:
+    image = make_sink("image", **scenario.LIFE)
+    scenario.block_uploads(image)
+    await scenario.live(image, 3, Fault("live/after rename object", 9))
+    scenario.unblock_uploads(image)
+    whole = scenario.copy(image, tmp_path / "whole")
+    tell("a recovery without a kill", await whole.drained_verdict())
+    passed = {point: times for point, times in scenario.passages(whole).items() if point.startswith("start/")}
+    faults = scenario.faults(passed, ("start",), Random(4))
+
+    async def trial(number: int, fault: Fault) -> Verdict:
+        sink = scenario.copy(image, tmp_path / f"recovery-{number}")
+        sink.start(fault, seed=number, until_drained=True)
+        await sink.exited()
+        return await _recovered(sink)
+
+    tell(f"{len(faults)} kills at {len(passed)} points of a recovery", await _trials(faults, trial))
+
+
+async def _recovered(sink: Sink) -> Verdict:
+    """Judge what a reader sees now, and then everything."""
+    _, complaints = sink.ledger.found(sink.objects())
+    assert not complaints, complaints
+    return await sink.drained_verdict()
+
+
+async def _trials(faults: Sequence[Fault], trial: Callable[[int, Fault], Awaitable[Verdict]]) -> Verdict:
+    """A trial for each fault, some at a time; the sum of their verdicts. What is wrong names the fault."""
+    limit = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(number: int, fault: Fault) -> Verdict:
+        async with limit:
+            try:
+                verdict = await trial(number, fault)
+            except Exception as error:
+                raise AssertionError(f"{fault} (number {number}): {error}") from error
+            assert verdict.good, f"{fault} (number {number}): {verdict}"
+            return verdict
+
+    verdicts = await asyncio.gather(*(one(*each) for each in enumerate(faults)), return_exceptions=True)
+    failures = [str(each) for each in verdicts if isinstance(each, BaseException)]
+    assert not failures, f"{len(failures)} of {len(faults)}:\n" + "\n\n".join(failures)
+    return sum((each for each in verdicts if isinstance(each, Verdict)), NOTHING)
