@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.rig.processes import free_port
@@ -28,8 +28,9 @@ def hanging() -> Iterator[str]:
     """An endpoint that accepts every connection and answers nothing."""
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(BLOCK):
-            pass
+        with suppress(asyncio.CancelledError, OSError):
+            while await reader.read(BLOCK):
+                pass
         writer.close()
 
     with _serve(swallow) as endpoint:
@@ -49,7 +50,8 @@ def slow(port: int, bytes_per_second: float) -> Iterator[str]:
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, behind[1]), pump(behind[0], writer), return_exceptions=True)
+        with suppress(asyncio.CancelledError, OSError):  # the bench is over, or one side has gone
+            await asyncio.gather(pump(reader, behind[1]), pump(behind[0], writer))
 
     with _serve(relay) as endpoint:
         yield endpoint

@@ -81,11 +81,13 @@ def sample(
 
         records = outcome.acknowledged * load.batch
         acknowledged += records + warm_up.acknowledged * load.batch
-        accepted = server.accepted()
         found = None
         if target is None:
             server.finish()
             found = count_records(objects.objects)
+        accepted = (
+            server.accepted()
+        )  # at last: requests that wrk left behind may still have been on their way
         return Sample(
             rate=records / outcome.seconds,
             cpu_us=(cpu_after - cpu) / max(records, 1) * 1e6,
