@@ -183,7 +183,9 @@ def test_a_note_that_cannot_be_read_is_no_obstacle(bucket: Bucket) -> None:
     assert_clean(bucket)
 
 
-def test_a_full_disk_does_not_keep_the_upload_from_happening(bucket: Bucket) -> None:
+@pytest.fixture
+def full(bucket: Bucket) -> SealedObject:
+    """A sealed object on a disk that takes no further byte."""
     disk = FakeDisk()
     bucket.disk = disk
     obj = sealed(bucket)
@@ -193,8 +195,20 @@ def test_a_full_disk_does_not_keep_the_upload_from_happening(bucket: Bucket) -> 
             raise OSError(errno.ENOSPC, "No space left on device", path)
 
     disk.before = fail
-    assert bucket.new_store().put(obj) is PutOutcome.CREATED
+    return obj
+
+
+def test_a_full_disk_does_not_keep_the_upload_from_happening(bucket: Bucket, full: SealedObject) -> None:
+    assert bucket.new_store().put(full) is PutOutcome.CREATED
     assert bucket.read("a/x.gz") == noise(SIZE)
+
+
+def test_a_failure_on_a_full_disk_leaves_nothing(bucket: Bucket, full: SealedObject) -> None:
+    with flaky_proxy(bucket.server.endpoint) as proxy:
+        proxy.decide = on("UploadPart", Fault.SLOW_DOWN)
+        with pytest.raises(StoreUnavailable):
+            bucket.new_store(proxy.endpoint).put(full)
+    assert_clean(bucket)
 
 
 def test_a_lost_upload_starts_again(versity_bucket: Bucket) -> None:

@@ -67,7 +67,8 @@ def upload(
         requests.complete_upload(obj.key, upload_id, sent, create_only=create_only)
     except RequestFailed as failed:
         if failed.failure.answered:  # a store that is away is not asked again: the next put will
-            abort_leftover(requests, disk, obj)
+            abort(requests, started)
+            _forget(disk, obj)
         raise
     _forget(disk, obj)
 
