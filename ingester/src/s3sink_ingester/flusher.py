@@ -71,13 +71,14 @@ class Flusher:
         self._keep_spares = keep_spares
         self._checkpointing = False
         self._settling = False
+        self._failed = False
         self._making_spare = False
         self.stats = FlusherStats()
 
     def flush(self, chunks: Iterable[Chunk]) -> None:
         """Write the pending bytes of chunks; not synced, since the journal still has them."""
-        if self._settling:
-            return  # a checkpoint is about to flush everything
+        if self._settling or self._failed:
+            return  # a checkpoint is about to flush everything; or nothing can be written any more
         detached = self._detach(chunks)
         if detached:
 
@@ -92,7 +93,7 @@ class Flusher:
         First the flushes under way must land: only one write a chunk may be in flight, or a failed one would leave
         a hole. Then everything pending is written, and only if all of it was, older segments may go.
         """
-        if self._checkpointing or not self._log.older_segments():
+        if self._checkpointing or self._failed or not self._log.older_segments():
             return
         self._checkpointing = self._settling = True
         started = time.monotonic()
@@ -139,6 +140,8 @@ class Flusher:
 
     def _settled(self, started: float) -> None:
         self._settling = False
+        if self._failed:  # a flush that was under way is lost: only the older segments hold its bytes now
+            return
         older = self._log.older_segments()
         kept = older[: self._log.spares_wanted] if self._keep_spares() else []
         detached = self._detach(list(self._table.dirty()))
@@ -186,6 +189,7 @@ class Flusher:
     def _written(self, detached: Sequence[_Detached], outcome: Outcome[list[int | OSError]]) -> bool:
         """Account for a write; whether all of it was done."""
         if outcome.error is not None:
+            self._failed = True
             self._on_failed(outcome.error)
             return False
         complete = True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from s3sink_ingester.disk import Disk
+
+_log = logging.getLogger(__name__)
 
 PATH = "reserve"
 
@@ -21,8 +25,14 @@ class Reserve:
         """Give the space back. Returns whether there was any."""
         if not self.held:
             return False
+        try:
+            self._disk.unlink(PATH, missing_ok=True)
+        except (
+            OSError
+        ) as error:  # the caller has requests to answer; the next time that the disk is full asks again
+            _log.warning("the reserve could not be given up", extra={"error": str(error)})
+            return False
         self.held = False
-        self._disk.unlink(PATH, missing_ok=True)
         return True
 
     def ensure(self) -> None:
