@@ -67,9 +67,10 @@ class ChunkFiles:
         path = chunk_path(write.chunk_id)
         if write.offset:
             return self._disk.open(path)
-        try:
-            file = self._disk.create(path)
-        except FileExistsError:  # the first write was tried before and failed
-            return self._disk.open(path)
         self._names_changed = True
-        return file
+        try:
+            return self._disk.create(path)
+        except (
+            FileExistsError
+        ):  # an earlier write of it failed, or its process was killed before it synced the name
+            return self._disk.open(path)

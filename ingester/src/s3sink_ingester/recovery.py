@@ -57,6 +57,8 @@ class State:
     bytes_read: int = 0
     based: bool = False
     """Whether the base snapshot was seen."""
+    last_frame: tuple[int, int, int] | None = None
+    """Segment id, first and last offset of the newest good frame, with the segment's header if it is its first."""
 
     def snapshot(self) -> Snapshot:
         """The state as the store takes it over."""
@@ -103,6 +105,8 @@ def _read_segment(state: State, content: SegmentContent, *, last: bool) -> None:
                 if state.based and item.sequence > state.next_sequence:
                     lost = f"frames {state.next_sequence} to {item.sequence - 1} are lost"
                     _damaged(state, content, f"{name}: {lost} before byte {item.offset}")
+                start = 0 if item.offset == segment.HEADER_BYTES else item.offset
+                state.last_frame = (content.segment_id, start, item.end)
                 _apply(state, item)
             case Damage(offset, end):
                 _damaged(state, content, f"{name}: bytes {offset} to {end} are corrupt")
@@ -199,6 +203,7 @@ def repair(disk: Disk, state: State) -> Repaired:
     _keep_orphans(disk, state)
     for name in names:
         _discard(disk, state, f"{CHUNKS}/{name}")
+    _write_last_frame_again(disk, state)
     _remove_unfinished(disk, state)
     for one in state.damaged_segments:
         _keep_segment(disk, one)
@@ -255,6 +260,24 @@ def _discard(disk: Disk, state: State, path: str) -> None:
         disk.rename(path, f"{QUARANTINE}/{path.replace('/', '-')}")
     else:
         disk.unlink(path)
+
+
+def _write_last_frame_again(disk: Disk, state: State) -> None:
+    """Make durable what was read: the next segment's snapshot will build on it.
+
+    The newest frame may be in the page cache only: its writer was killed before its sync returned, or the sync
+    failed, and then the kernel takes the pages for clean and syncs nothing unless they are written again.
+    """
+    if state.last_frame is None:
+        return
+    segment_id, start, end = state.last_frame
+    path = segment.path_of(segment_id)
+    file = disk.open(path)
+    try:
+        file.pwrite(disk.read(path, start, end - start), start)
+        file.sync()
+    finally:
+        file.close()
 
 
 def _remove_unfinished(disk: Disk, state: State) -> None:
