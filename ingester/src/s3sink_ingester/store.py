@@ -557,6 +557,7 @@ async def open_store(
     gate: Gate,
     on_sealed: Callable[[SealedObject], None],
     progress: recovery.Progress = lambda done, total: None,
+    make_lane: Callable[[str, asyncio.AbstractEventLoop], Lane] = Lane,
 ) -> Store:
     """Lock the volume, recover it and put it to work. Objects that wait for their upload are given to ``on_sealed``.
 
@@ -564,7 +565,7 @@ async def open_store(
     """
     loop = asyncio.get_running_loop()
     opened = volume.open_volume(disk)
-    lanes = (Lane("journal", loop), Lane("chunk-files", loop), Lane("seal", loop))
+    lanes = (make_lane("journal", loop), make_lane("chunk-files", loop), make_lane("seal", loop))
     try:
         return await _open(disk, opened, settings, clock, rng, lanes, gate, on_sealed, progress)
     except BaseException:

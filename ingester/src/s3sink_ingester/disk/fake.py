@@ -2,8 +2,10 @@
 
 What POSIX promises and no more: a write is durable after ``sync`` of its file or ``sync_fs``; a created, renamed or
 removed name is durable after ``sync_dir`` of its directory or ``sync_fs``. ``after_power_loss`` gives the disk
-that a machine could find afterwards: of the writes that were not synced any subset survives, each whole or torn;
-of the name changes any prefix (file systems journal them in order).
+that a machine could find afterwards: of the changes to a file that were not synced any subset survives, each whole or
+torn; of the name changes any prefix (file systems journal them in order). ``after_kill`` gives what the next process
+finds: everything, and still nothing of it more durable than before. What a sync failed for is never made durable by
+a later one, only by being written again.
 """
 
 from __future__ import annotations
@@ -18,37 +20,77 @@ from s3sink_ingester.disk import Buffer, Usage, parent
 from s3sink_ingester.errors import VolumeLocked
 
 
+class CutShort(Exception):
+    """Raised by ``FakeDisk.before`` to have ``fraction`` (0 to 1) of a write done and then ``error`` raised."""
+
+    def __init__(self, fraction: float, error: BaseException) -> None:
+        super().__init__(fraction)
+        self.fraction = fraction
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    offset: int
+    data: bytes
+
+    def apply(self, content: bytearray) -> None:
+        _put(content, self.offset, self.data)
+
+    def survive(self, content: bytearray, rng: random.Random) -> None:
+        fate = rng.random()
+        if fate < 0.35:
+            return
+        if fate < 0.75:
+            _put(content, self.offset, self.data)
+        elif fate < 0.85:
+            _put(content, self.offset, self.data[: rng.randrange(len(self.data) + 1)])
+        else:  # the size was written and only some of the blocks
+            _resize(content, max(len(content), self.offset + len(self.data)))
+            block = rng.choice((16, 64, 512))
+            for start in range(0, len(self.data), block):
+                if rng.random() < 0.5:
+                    _put(content, self.offset + start, self.data[start : start + block])
+
+
+@dataclass(frozen=True, slots=True)
+class _Resize:
+    size: int
+
+    def apply(self, content: bytearray) -> None:
+        _resize(content, self.size)
+
+    def survive(self, content: bytearray, rng: random.Random) -> None:
+        if rng.random() < 0.6:
+            self.apply(content)
+
+
 @dataclass(eq=False, slots=True)
 class _Inode:
     content: bytearray = field(default_factory=bytearray)  # what reads see
     durable: bytearray = field(default_factory=bytearray)  # what a power loss leaves
-    unsynced: list[tuple[int, bytes]] = field(default_factory=list)  # writes since the last sync
-    truncated: bool = False
+    unsynced: list[_Write | _Resize] = field(default_factory=list)
+
+    def change(self, change: _Write | _Resize) -> None:
+        change.apply(self.content)
+        self.unsynced.append(change)
 
     def sync(self) -> None:
-        if self.unsynced or self.truncated:
-            self.durable = bytearray(self.content)
-            self.unsynced.clear()
-            self.truncated = False
+        for change in self.unsynced:
+            change.apply(self.durable)
+        self.unsynced.clear()
 
     def survivor(self, rng: random.Random) -> bytearray:
-        if self.truncated and rng.random() < 0.5:
-            return bytearray(self.content)
         found = bytearray(self.durable)
-        for offset, data in self.unsynced:
-            fate = rng.random()
-            if fate < 0.4:
-                continue
-            kept = data if fate < 0.8 else data[: rng.randrange(len(data) + 1)]
-            _put(found, offset, kept)
+        for change in self.unsynced:
+            change.survive(found, rng)
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class _NameChange:
     directory: str
-    path: str
-    inode: _Inode | None  # None: removed
+    names: tuple[tuple[str, _Inode | None], ...]  # path to inode; None: removed. They become durable together
 
 
 class FakeFile:
@@ -67,25 +109,34 @@ class FakeFile:
         self._position += len(data)
 
     def pwrite(self, data: Buffer, offset: int) -> None:
-        self._disk.before("write", self._path)
-        growth = offset + len(data) - len(self._inode.content)
-        if growth > self._disk.usage().free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
-        _put(self._inode.content, offset, data)
-        self._inode.unsynced.append((offset, bytes(data)))
+        try:
+            self._disk.before("write", self._path)
+        except CutShort as cut:
+            self._put(bytes(data[: round(cut.fraction * len(data))]), offset)
+            raise cut.error from None
+        self._put(bytes(data), offset)
 
     def sync(self) -> None:
-        self._disk.before("sync", self._path)
+        try:
+            self._disk.before("sync", self._path)
+        except OSError:
+            self._inode.unsynced.clear()  # as Linux does: the pages are clean then, and the next sync succeeds
+            raise
         self._inode.sync()
 
     def truncate(self, size: int) -> None:
         self._disk.before("truncate", self._path)
-        del self._inode.content[size:]
-        self._inode.truncated = True
+        self._inode.change(_Resize(size))
         self._position = size
 
     def close(self) -> None:
         """Nothing: it is the syncs that count, and a close promises none."""
+
+    def _put(self, data: bytes, offset: int) -> None:
+        growth = offset + len(data) - len(self._inode.content)
+        if growth > self._disk.usage().free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+        self._inode.change(_Write(offset, data))
 
 
 class FakeLock:
@@ -116,11 +167,20 @@ class FakeDisk:
         names = dict(self._durable_names)
         for change in self._name_changes[: rng.randrange(len(self._name_changes) + 1)]:
             _apply(names, change)
-        return self._found({path: inode.survivor(rng) for path, inode in names.items()})
+        found = self._successor()
+        survivors = {id(inode): inode.survivor(rng) for inode in names.values()}
+        inodes = {one: _Inode(content, bytearray(content)) for one, content in survivors.items()}
+        found._names = {path: inodes[id(inode)] for path, inode in names.items()}
+        found._durable_names = dict(found._names)
+        return found
 
     def after_kill(self) -> FakeDisk:
-        """A new disk as the next process finds it after this one was killed: the page cache is still there."""
-        return self._found({path: bytearray(inode.content) for path, inode in self._names.items()})
+        """The disk as the next process finds it: the page cache is still there. This one must not be used again."""
+        found = self._successor()
+        found._names = self._names
+        found._durable_names = self._durable_names
+        found._name_changes = self._name_changes
+        return found
 
     def create(self, path: str, size: int = 0) -> FakeFile:
         self.before("create", path)
@@ -130,9 +190,10 @@ class FakeDisk:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if size > self.usage().free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-        inode = _Inode(content=bytearray(size))
-        inode.truncated = bool(size)
-        self._rename_entry(path, inode)
+        inode = _Inode()
+        if size:
+            inode.change(_Resize(size))
+        self._change_names((path, inode))
         return FakeFile(self, path, inode, 0)
 
     def open(self, path: str) -> FakeFile:
@@ -151,8 +212,11 @@ class FakeDisk:
     def rename(self, source: str, target: str) -> None:
         self.before("rename", target)
         inode = self._inode(source)
-        self._rename_entry(target, inode)
-        self._rename_entry(source, None)
+        if parent(source) == parent(target):
+            self._change_names((target, inode), (source, None))
+        else:
+            self._change_names((target, inode))
+            self._change_names((source, None))
 
     def unlink(self, path: str, *, missing_ok: bool = False) -> None:
         self.before("unlink", path)
@@ -160,11 +224,13 @@ class FakeDisk:
             if missing_ok:
                 return
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        self._rename_entry(path, None)
+        self._change_names((path, None))
 
     def mkdir(self, path: str) -> None:
         self.before("mkdir", path)
-        self._directories.add(path)
+        if path not in self._directories:
+            self._directories.add(path)
+            self._make_names_durable(parent(path))
 
     def listdir(self, path: str) -> dict[str, int]:
         if path not in self._directories:
@@ -172,7 +238,7 @@ class FakeDisk:
         prefix = f"{path}/" if path else ""
         return {
             name.removeprefix(prefix): len(inode.content)
-            for name, inode in self._names.items()
+            for name, inode in list(self._names.items())
             if parent(name) == path
         }
 
@@ -182,23 +248,22 @@ class FakeDisk:
 
     def sync_dir(self, path: str) -> None:
         self.before("sync_dir", path)
-        kept = []
-        for change in self._name_changes:
-            if change.directory == path:
-                _apply(self._durable_names, change)
-            else:
-                kept.append(change)
-        self._name_changes = kept
+        self._make_names_durable(path)
 
     def sync_fs(self) -> None:
-        self.before("sync_fs", "")
-        for inode in self._names.values():
+        try:
+            self.before("sync_fs", "")
+        except OSError:
+            for inode in list(self._names.values()):
+                inode.unsynced.clear()
+            raise
+        for inode in list(self._names.values()):
             inode.sync()
         self._durable_names = dict(self._names)
         self._name_changes.clear()
 
     def usage(self) -> Usage:
-        used = sum(len(inode.content) for inode in self._names.values())
+        used = sum(len(inode.content) for inode in list(self._names.values()))
         return Usage(total=self.capacity, free=max(0, self.capacity - used))
 
     def lock(self, path: str) -> FakeLock:
@@ -212,15 +277,13 @@ class FakeDisk:
 
     def corrupt(self, path: str, offset: int, data: bytes) -> None:
         """Change bytes behind everybody's back, as a bad disk does."""
-        for content in (self._inode(path).content, self._inode(path).durable):
-            _put(content, offset, data)
+        inode = self._inode(path)
+        inode.change(_Write(offset, data))
+        inode.sync()
 
-    def _found(self, contents: dict[str, bytearray]) -> FakeDisk:
+    def _successor(self) -> FakeDisk:
         found = FakeDisk(self.capacity)
         found._directories = set(self._directories)
-        for path, content in contents.items():
-            found._names[path] = _Inode(content=content, durable=bytearray(content))
-        found._durable_names = dict(found._names)
         return found
 
     def _inode(self, path: str) -> _Inode:
@@ -229,20 +292,36 @@ class FakeDisk:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return inode
 
-    def _rename_entry(self, path: str, inode: _Inode | None) -> None:
-        change = _NameChange(parent(path), path, inode)
+    def _change_names(self, *names: tuple[str, _Inode | None]) -> None:
+        change = _NameChange(parent(names[0][0]), names)
         self._name_changes.append(change)
         _apply(self._names, change)
 
+    def _make_names_durable(self, directory: str) -> None:
+        kept = []
+        for change in self._name_changes:
+            if change.directory == directory:
+                _apply(self._durable_names, change)
+            else:
+                kept.append(change)
+        self._name_changes = kept
+
 
 def _apply(names: dict[str, _Inode], change: _NameChange) -> None:
-    if change.inode is None:
-        names.pop(change.path, None)
-    else:
-        names[change.path] = change.inode
+    for path, inode in change.names:
+        if inode is None:
+            names.pop(path, None)
+        else:
+            names[path] = inode
 
 
-def _put(content: bytearray, offset: int, data: Buffer) -> None:
-    if len(content) < offset:
-        content.extend(bytes(offset - len(content)))
+def _put(content: bytearray, offset: int, data: bytes) -> None:
+    _resize(content, max(len(content), offset))
     content[offset : offset + len(data)] = data
+
+
+def _resize(content: bytearray, size: int) -> None:
+    if size < len(content):
+        del content[size:]
+    else:
+        content.extend(bytes(size - len(content)))
