@@ -10,7 +10,7 @@ and the segments it read stay until that checkpoint is done. What is damaged is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from s3sink_ingester.chunkfiles import DIRECTORY as CHUNKS
 from s3sink_ingester.chunks import chunk_path
@@ -22,17 +22,54 @@ from s3sink_ingester.journal.segment import SegmentContent, Spare
 from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.volume import OBJECTS, QUARANTINE
 
+_BLOCK = 1 << 20
+
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
+
+
+IDS_PER_DAMAGE = 1 << 20
+"""Chunk ids that are passed over when frames were lost: they may have been given to chunks, some of them uploaded."""
 
 
 @dataclass(slots=True)
 class _Recovering:
     definition: Definition
     base: int  # bytes that were durable in the chunk's file at the base
+    base_records: int
     length: int
-    records: int
     appends: list[Append] = field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        return self.base_records + sum(one.records for one in self.appends)
+
+    def close_gaps(self) -> int:
+        """Move the appends together where frames between them were lost; returns the bytes that are missing."""
+        end = self.base
+        kept = []
+        missing = 0
+        for one in self.appends:
+            if one.offset + len(one.payload) <= end + missing:
+                continue  # it is in the file
+            missing = one.offset - end
+            kept.append(replace(one, offset=end))
+            end += len(one.payload)
+        missing = max(missing, self.length - end)
+        self.appends, self.length = kept, end
+        return missing
+
+    def follow_repair(self, length: int, records: int) -> None:
+        """A recovery that found damage has gone on with ``length`` bytes and ``records`` records: see it as it did.
+
+        Appends behind that snapshot count from there. What gaps don't explain was missing in the chunk's file.
+        """
+        if length < self.length:
+            self.close_gaps()
+            self.base -= self.length - length
+            self.appends = [replace(one, offset=one.offset - self.length + length) for one in self.appends]
+            self.base_records += records - self.records
+        self.length = length
 
 
 @dataclass(slots=True)
@@ -143,14 +180,14 @@ def _apply_snapshot(state: State, snapshot: Snapshot) -> None:
     state.sealed = {one.chunk_id: one for one in snapshot.sealed}
     state.chunks = {}
     for one in snapshot.open:
-        before = known.get(one.definition.chunk_id)
-        if before is not None:
-            base, appends = before.base, before.appends
-        else:  # at the base all of it is in the file; later, its definition was lost and what follows tells
-            base, appends = (0 if state.based else one.length), []
-        state.chunks[one.definition.chunk_id] = _Recovering(
-            one.definition, base, one.length, one.records, appends
-        )
+        chunk = known.get(one.definition.chunk_id)
+        if chunk is not None:
+            chunk.follow_repair(one.length, one.records)
+        elif state.based:  # its definition was in a lost frame; what else there is of it follows
+            chunk = _Recovering(one.definition, 0, 0, one.length)
+        else:
+            chunk = _Recovering(one.definition, one.length, one.records, one.length)
+        state.chunks[one.definition.chunk_id] = chunk
     for append in state.orphans:  # their definition was in a lost frame, and this snapshot repeats it
         if append.chunk_id in state.chunks:
             state.chunks[append.chunk_id].appends.append(append)
@@ -170,16 +207,23 @@ def _apply_group(state: State, group: entries.Group) -> None:
             continue
         chunk.appends.append(append)
         chunk.length = append.offset + len(append.payload)
-        chunk.records += append.records
     for sealed in group.sealed:
-        state.chunks.pop(sealed.chunk_id, None)
+        _forget_chunk(state, sealed.chunk_id)
         state.sealed[sealed.chunk_id] = sealed
     for done in group.done:
-        finished = state.sealed.pop(done.chunk_id, None)
+        chunk = _forget_chunk(state, done.chunk_id)  # known only if the frame that sealed it was lost
+        finished = state.sealed.pop(done.chunk_id, chunk)
         if finished is not None and done.quarantined:
             state.quarantined += finished.records
         elif finished is not None:
             state.uploaded += finished.records
+
+
+def _forget_chunk(state: State, chunk_id: int) -> _Recovering | None:
+    """All of its records are in an object."""
+    if state.orphans:
+        state.orphans = [one for one in state.orphans if one.chunk_id != chunk_id]
+    return state.chunks.pop(chunk_id, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +236,10 @@ class Repaired:
 
 
 def repair(disk: Disk, state: State) -> Repaired:
-    """Bring the files in line with the state. Raises ``OSError``; running it again is safe."""
+    """Bring the files in line with the state. Raises ``OSError``; running it again is safe.
+
+    Also after the store has gone on with what it gives: while damaged segments are there, ``follow_repair`` does so.
+    """
     names = disk.listdir(CHUNKS)
     pending = {}
     for chunk in state.chunks.values():
@@ -205,38 +252,53 @@ def repair(disk: Disk, state: State) -> Repaired:
         _discard(disk, state, f"{CHUNKS}/{name}")
     _write_last_frame_again(disk, state)
     _remove_unfinished(disk, state)
+    _sync_last(disk, state)
     for one in state.damaged_segments:
         _keep_segment(disk, one)
+    if state.damage:
+        state.next_chunk_id += IDS_PER_DAMAGE
+        _balance(state)
     return Repaired(state.snapshot(), pending, tuple(state.damage))
 
 
 def _repair_chunk(disk: Disk, state: State, chunk: _Recovering, size: int | None) -> bytes:
     """Cut the file to the base and return what comes behind it."""
     path = chunk_path(chunk.definition.chunk_id)
-    expected = chunk.base
-    if (size or 0) < chunk.base:
-        state.damage.append(f"{path}: {chunk.base - (size or 0)} of {chunk.base} bytes are missing")
-        chunk.base = size or 0
-    elif size is not None and size > chunk.base:
+    if lost := chunk.close_gaps():
+        state.damage.append(f"{path}: {lost} bytes were in a lost frame")
+    size = size or 0
+    if size < chunk.base:
+        whole, lines = _whole_lines(disk, path, size)
+        state.damage.append(f"{path}: {chunk.base - whole} of {chunk.base} bytes are missing")
+        chunk.length -= chunk.base - whole
+        chunk.base = whole
+        chunk.base_records = min(chunk.base_records, lines)  # a record has at least one
+    if size > chunk.base:
         file = disk.open(path)
         try:
             file.truncate(chunk.base)
         finally:
             file.close()
-    parts = []
-    for append in chunk.appends:
-        end = append.offset + len(append.payload)
-        if end <= expected:
-            continue  # it is in the file
-        if append.offset > expected:
-            state.damage.append(f"{path}: {append.offset - expected} bytes were in a lost frame")
-        parts.append(append.payload)
-        expected = end
-    if chunk.length > expected:
-        state.damage.append(f"{path}: {chunk.length - expected} bytes were in a lost frame")
-    pending = b"".join(parts)
-    chunk.length = chunk.base + len(pending)
-    return pending
+    return b"".join(one.payload for one in chunk.appends)
+
+
+def _whole_lines(disk: Disk, path: str, size: int) -> tuple[int, int]:
+    """Bytes up to the end of a file's last whole line, and its lines: what follows would become a part of the next."""
+    end = lines = 0
+    for start in range(0, size, _BLOCK):
+        block = disk.read(path, start, min(_BLOCK, size - start))
+        lines += block.count(b"\n")
+        last = block.rfind(b"\n")
+        if last >= 0:
+            end = start + last + 1
+    return end, lines
+
+
+def _balance(state: State) -> None:
+    """Records in lost frames can't be counted: what is accounted for is what was accepted."""
+    buffered = sum(one.records for one in state.chunks.values() if one.length)
+    buffered += sum(one.records for one in state.sealed.values())
+    state.accepted = state.uploaded + state.quarantined + buffered
 
 
 def _repair_objects(disk: Disk, state: State) -> None:
@@ -291,6 +353,16 @@ def _remove_unfinished(disk: Disk, state: State) -> None:
     disk.sync_dir(segment.DIRECTORY)
 
 
+def _sync_last(disk: Disk, state: State) -> None:
+    """A process that was killed may have left a frame that isn't synced; from here on it counts."""
+    if state.segment_sizes:
+        file = disk.open(segment.path_of(max(state.segment_sizes)))
+        try:
+            file.sync()
+        finally:
+            file.close()
+
+
 def _keep_orphans(disk: Disk, state: State) -> None:
     """Records whose chunk's definition was in a lost frame: kept as lines, for a person to look at."""
     if not state.orphans:
@@ -305,6 +377,7 @@ def _keep_orphans(disk: Disk, state: State) -> None:
         file.sync()
     finally:
         file.close()
+    disk.sync_dir(QUARANTINE)
     state.damage.append(f"{path}: records of lost partitions were put there")
     state.orphans.clear()
 
