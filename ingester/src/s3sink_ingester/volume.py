@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from s3sink_ingester import chunkfiles
-from s3sink_ingester.disk import Disk, Lock, write_atomically
+from s3sink_ingester.disk import Disk, Lock, parent, write_atomically
 from s3sink_ingester.errors import FormatTooNew, VolumeError
 from s3sink_ingester.journal import segment
 from s3sink_ingester.journal.log import FORMAT_VERSION
@@ -39,6 +39,7 @@ def open_volume(disk: Disk) -> Volume:
         store_id, version = _identify(disk)
         for directory in DIRECTORIES:
             disk.mkdir(directory)
+        disk.sync_dir("")  # a process that was killed in here may have left names that are not durable
     except BaseException:
         lock.close()
         raise
@@ -57,7 +58,7 @@ def read_identity(disk: Disk) -> tuple[UUID, int] | None:
                 f"{disk.locate('')} was written in format {version}, and this version knows formats up to "
                 f"{FORMAT_VERSION}; run the version that wrote it, or drain it with that one first"
             )
-        return UUID(found["store"]), version
+        return UUID(str(found["store"])), version
     except (ValueError, KeyError, TypeError) as error:
         raise VolumeError(
             f"{disk.locate(IDENTITY)} is damaged ({error}); the records are still there: restore the file as "
@@ -87,9 +88,9 @@ def _identify(disk: Disk) -> tuple[UUID, int]:
     found = read_identity(disk)
     if found is not None:
         return found
-    if segment.DIRECTORY in _directories_with_files(disk):
+    if any(_holds_files(disk, directory) for directory in DIRECTORIES):
         raise VolumeError(
-            f"{disk.locate('')} holds a journal but no {IDENTITY}; it will not be overwritten: restore the file "
+            f"{disk.locate('')} holds records but no {IDENTITY}; they will not be overwritten: restore the file "
             "or move the directory away"
         )
     store_id = uuid4()
@@ -97,12 +98,17 @@ def _identify(disk: Disk) -> tuple[UUID, int]:
     return store_id, FORMAT_VERSION
 
 
-def _directories_with_files(disk: Disk) -> set[str]:
-    found = set()
-    for directory in DIRECTORIES:
-        try:
-            if disk.listdir(directory):
-                found.add(directory)
-        except FileNotFoundError:
-            continue
-    return found
+def _holds_files(disk: Disk, directory: str) -> bool:
+    try:
+        return bool(disk.listdir(directory))
+    except FileNotFoundError:
+        return False
+
+
+def put_aside(disk: Disk, path: str) -> None:
+    """Move a file into the quarantine, durably. Raises ``OSError``; doing it again is safe."""
+    name = path.rpartition("/")[2]
+    if disk.size(path) is not None:
+        disk.rename(path, f"{QUARANTINE}/{name}")
+    disk.sync_dir(QUARANTINE)
+    disk.sync_dir(parent(path))

@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from s3sink_ingester.disk import Buffer, Usage
 from s3sink_ingester.errors import VolumeLocked
@@ -67,8 +68,8 @@ class RealDisk:
     """Files below ``root``, which is created if it is missing."""
 
     def __init__(self, root: str) -> None:
-        os.makedirs(root, exist_ok=True)
         self._root = os.path.abspath(root)
+        _make_directory(self._root)
 
     def create(self, path: str, size: int = 0) -> RealFile:
         full = self.locate(path)
@@ -117,10 +118,7 @@ class RealDisk:
                 raise
 
     def mkdir(self, path: str) -> None:
-        full = self.locate(path)
-        if not os.path.isdir(full):
-            os.makedirs(full)
-            _sync_directory(os.path.dirname(full))
+        _make_directory(self.locate(path))
 
     def listdir(self, path: str) -> dict[str, int]:
         with os.scandir(self.locate(path)) as entries:
@@ -164,8 +162,9 @@ class RealDisk:
                 f"{self._root} is in use by another process (pid {holder} in its own process namespace); "
                 "stop it first: two processes on one volume would lose records"
             ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full disk: the lock holds, it just doesn't say whose it is
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return RealLock(fd)
 
     def locate(self, path: str) -> str:
@@ -183,6 +182,18 @@ def _read_all(fd: int, offset: int, length: int | None) -> bytes:
         if length is not None:
             length -= len(block)
     return b"".join(blocks)
+
+
+def _make_directory(full: str) -> None:
+    """Create a directory and those above it that are missing; all of the new names are durable."""
+    if os.path.isdir(full):
+        return
+    above = os.path.dirname(full)
+    _make_directory(above)
+    with suppress(FileExistsError):  # another process made it just now
+        os.mkdir(full)
+    with suppress(PermissionError):  # writable and not readable: then its owner answers for it
+        _sync_directory(above)
 
 
 def _sync_directory(full: str) -> None:
