@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from random import Random
 from typing import TypeVar
 
@@ -152,7 +153,8 @@ class Request:
 class Fault:
     """From the ``skip``-th operation that fits on, ``times`` of them fail; -1: until it is taken away.
 
-    ``operations``: names as in ``FakeDisk.before``. ``paths``: a prefix. ``fraction``: of a write that is done anyway.
+    ``operations``: names as in ``FakeDisk.before``. ``paths``: a pattern as in a shell. ``fraction``: of a write
+    that is done anyway.
     """
 
     operations: tuple[str, ...]
@@ -164,7 +166,7 @@ class Fault:
     hits: int = 0
 
     def check(self, operation: str, path: str) -> None:
-        if operation not in self.operations or not path.startswith(self.paths) or self.times == 0:
+        if operation not in self.operations or not fnmatchcase(path, self.paths) or self.times == 0:
             return
         if self.skip:
             self.skip -= 1

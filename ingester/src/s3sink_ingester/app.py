@@ -119,7 +119,7 @@ class AppIntake:
         self.submit = self._refuse
 
     def _refuse(self, batches: list[Batch], waiter: Waiter) -> None:
-        raise self._gate.refusal or gates.RECOVERING
+        raise (self._gate.refusal or gates.RECOVERING).with_traceback(None)  # it is shared, and would grow
 
 
 class App:
@@ -245,7 +245,7 @@ class App:
 
     def _open_store(self) -> Store:
         if self.store is None:
-            raise self.gate.refusal or gates.RECOVERING
+            raise (self.gate.refusal or gates.RECOVERING).with_traceback(None)
         return self.store
 
     async def _open_until(self, stopping: asyncio.Future[bool]) -> Store | None:

@@ -44,3 +44,14 @@ class Reserve:
         except OSError:
             return  # no room after all: that is what the reserve is for, and the next tick tries again
         self.held = True
+
+
+def give_up(disk: Disk) -> bool:
+    """Remove a volume's reserve, if it has one and its disk lets us. Returns whether there is more room now."""
+    if disk.size(PATH) is None:
+        return False
+    try:
+        disk.unlink(PATH)
+    except OSError:
+        return False
+    return True

@@ -17,16 +17,16 @@ from typing import Protocol
 from uuid import UUID
 
 from s3sink_ingester import gate as gates
-from s3sink_ingester import recovery, volume
+from s3sink_ingester import recovery, reserve, volume
 from s3sink_ingester.chunks import Chunk, ChunkTable, Group, Now, Placement
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.errors import Overloaded, S3SinkError
-from s3sink_ingester.flusher import Flusher
+from s3sink_ingester.flusher import FULL_DISK, Flusher
 from s3sink_ingester.gate import Gate
 from s3sink_ingester.journal import entries
 from s3sink_ingester.journal.entries import Done
 from s3sink_ingester.journal.log import Appended, Log, NoRoom
-from s3sink_ingester.lanes import Lane
+from s3sink_ingester.lanes import Lane, Outcome
 from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.policy import BatchLimits, SealReason, Watermark, is_full, under_pressure, watermark
 from s3sink_ingester.records import Batch
@@ -149,6 +149,7 @@ class Store:
         self._queued_bytes = 0
         self._sealed: list[SealedObject] = []
         self._done: list[Done] = []
+        self._unmoved: list[SealedObject] = []
         self._committing = False
         self._scheduled = False
         self._drain_epoch: str | None = None
@@ -204,7 +205,7 @@ class Store:
         Raises ``Overloaded`` if it takes none for sure: then ``waiter`` hears nothing.
         """
         if self._shut is not None:
-            raise self._shut
+            raise self._shut.with_traceback(None)  # it is shared, and would grow with every raise
         group = self._group
         before = group.bytes
         group.add(batches)
@@ -225,12 +226,8 @@ class Store:
 
     def quarantine(self, obj: SealedObject) -> None:
         """An object's file isn't what was sealed: put it aside, where a person can look at it."""
-        name = obj.path.rpartition("/")[2]
         self._damage += (f"{obj.path}: doesn't match its digest; moved to {volume.QUARANTINE}/",)
-        self._files_lane.submit(
-            lambda: self._disk.rename(obj.path, f"{volume.QUARANTINE}/{name}"),
-            lambda outcome: self._put_aside(obj, outcome.error),
-        )
+        self._put_aside(obj)
 
     # ---- life
 
@@ -247,19 +244,27 @@ class Store:
             self.table.close_largest(PRESSURE_SEALS_PER_TICK)
         self._seal_closed()
         self.sealer.retry(now.monotonic)
+        unmoved, self._unmoved = self._unmoved, []
+        for obj in unmoved:
+            self._put_aside(obj)
         self.flusher.checkpoint()
         self._schedule()
 
     async def drain(self, epoch: str) -> None:
         """Take no more records, seal and upload everything. Durable: a restart goes on with it. Raises ``OSError``."""
-        self.gate.close(gates.DRAINING)
-        self._shut = gates.DRAINING  # a request whose body was on its way must not come after "drained"
+        self._set_draining(True)
         try:
             await self._files_lane.call(lambda: volume.mark_drain(self._disk, epoch))
-        except OSError:
-            self._shut = None
-            self.gate.open(gates.DRAINING)
+        except OSError as error:
+            if error.errno in FULL_DISK:
+                self._disk_full()  # the reserve makes room for the next attempt
+            self._set_draining(self._drain_epoch is not None)
             raise
+        self.go_on_draining(epoch)
+
+    def go_on_draining(self, epoch: str) -> None:
+        """As ``drain``, for a volume that is marked already."""
+        self._set_draining(True)
         self._drain_epoch = epoch
         self._seal_all()
 
@@ -267,8 +272,13 @@ class Store:
         """Take records again after ``drain``. Raises ``OSError``."""
         await self._files_lane.call(lambda: volume.clear_drain(self._disk))
         self._drain_epoch = None
-        self._shut = None
-        self.gate.open(gates.DRAINING)
+        self._set_draining(False)
+
+    def _set_draining(self, draining: bool) -> None:
+        self.gate.set(gates.DRAINING, closed=draining)
+        if self._shut in (None, gates.DRAINING):  # a store that failed or is closed stays shut
+            # Shut as well: a request whose body was on its way must not come after "drained".
+            self._shut = gates.DRAINING if draining else None
 
     def seal_all(self) -> None:
         """Close every chunk now, and every one that a request still under way opens, without marking the volume."""
@@ -341,16 +351,15 @@ class Store:
             return
         placement = Placement() if group is None else self.table.place(group, self._clock())
         parts = self._encode(placement)
-        snapshot = None
-        if not self._fits(parts, group):
-            if self.log.segment_count < MAX_SEGMENTS:
-                snapshot = self.table.snapshot()
-            else:
-                self._hold(group, placement)
-                group, placement = None, Placement()
-                parts = self._encode(placement)
-                if not (self._sealed or self._done) or not self._fits(parts, None):
-                    return
+        fits = self._fits(parts, group)
+        if group is not None and not fits and self.log.segment_count >= MAX_SEGMENTS:
+            self._hold(group, placement)
+            if not self._sealed and not self._done:
+                return
+            group, placement = None, Placement()  # seals and uploads make the room that the group waits for
+            parts = self._encode(placement)
+            fits = self._fits(parts, group)
+        snapshot = None if fits else self.table.snapshot()
         sealed, self._sealed = self._sealed, []
         done, self._done = self._done, []
         self._committing = True
@@ -358,6 +367,8 @@ class Store:
             parts,
             snapshot,
             lambda result: self._appended(result, group, placement, sealed, done),
+            control_only=group is None,
+            sync=bool(sealed or done),
         )
 
     def _fits(self, parts: list[bytes], group: _Gathering | None) -> bool:
@@ -381,16 +392,15 @@ class Store:
             payloads,
         )
 
-    def _hold(self, group: _Gathering | None, placement: Placement) -> None:
+    def _hold(self, group: _Gathering, placement: Placement) -> None:
         """Too many segments wait for a checkpoint: the group waits as well, until ``on_checkpoint`` schedules it.
 
-        If it is the full disk that holds the checkpoint up, it may take long: then the group is refused.
+        If it is the full disk that holds the checkpoint up, it may take long: then whoever waits is refused.
         """
         self.table.abort(placement)
-        if group is not None and self.gate.is_closed_by(gates.FULL):
-            self._fail_group(group, gates.FULL)
-        elif group is not None:
-            self._queue.appendleft(group)
+        self._queue.appendleft(group)
+        if self.gate.is_closed_by(gates.FULL):
+            self._fail_waiting(gates.FULL)
         self.flusher.checkpoint()
 
     def _appended(
@@ -410,9 +420,12 @@ class Store:
             self._done = done + self._done
             self._disk_full()
             self._fail_group(group, gates.FULL)
+            self._fail_waiting(gates.FULL)
         else:
             self._fail_group(group, gates.FAILED)
             self._fail(result)
+        if self.failed.is_set():
+            self._fail_waiting(gates.FAILED)
 
     def _committed(
         self,
@@ -477,11 +490,17 @@ class Store:
         if chunk.closed is not None:
             self.sealer.landed()
 
-    def _put_aside(self, obj: SealedObject, error: BaseException | None) -> None:
-        if error is not None:
-            _log.error("a corrupt object could not be moved", extra={"path": obj.path, "error": str(error)})
-        self._done.append(Done(obj.chunk_id, quarantined=True))
-        self._schedule()
+    def _put_aside(self, obj: SealedObject) -> None:
+        def done(outcome: Outcome[None]) -> None:
+            if outcome.error is None:
+                self._done.append(Done(obj.chunk_id, quarantined=True))
+                self._schedule()
+                return
+            self._unmoved.append(obj)  # while the journal knows it, recovery won't remove it
+            extra = {"path": obj.path, "error": str(outcome.error)}
+            _log.error("a corrupt object could not be moved; trying again", extra=extra)
+
+        self._files_lane.submit(lambda: volume.put_aside(self._disk, obj.path), done)
 
     # ---- room
 
@@ -526,7 +545,8 @@ class Store:
         self.gate.close(gates.FAILED)
         self.failed.set()
         _log.error("the volume failed and has to be recovered", extra={"error": str(error)})
-        self._fail_waiting(gates.FAILED)
+        if not self._committing:  # else who is being committed is told first
+            self._fail_waiting(gates.FAILED)
 
     def _fail_waiting(self, error: S3SinkError) -> None:
         waiting = [*self._queue, self._group]
@@ -600,14 +620,20 @@ async def _open(
         durable=settings.durable,
     )
     log.adopt(state.segment_sizes, state.spares)
-    await log.open(table.snapshot())
+    try:
+        await log.open(table.snapshot())
+    except NoRoom:
+        if not await files_lane.call(lambda: reserve.give_up(disk)):
+            raise
+        await log.open(table.snapshot())
     epoch = await files_lane.call(lambda: volume.drain_epoch(disk))
     store = Store(disk, opened, settings, clock, rng, table, log, lanes, repaired.damage, gate, on_sealed)
     for sealed in list(table.sealed.values()):
         on_sealed(sealed)
     if epoch is not None:
-        await store.drain(epoch)
-    store.tick()
+        store.go_on_draining(epoch)
+    with suppress(OSError):  # statvfs failed: the next tick asks again
+        store.tick()
     store.flusher.make_spare()
     return store
 

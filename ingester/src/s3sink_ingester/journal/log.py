@@ -57,8 +57,10 @@ class _Rotation:
     sequence: int
     snapshot: Sequence[bytes]
     spare: Spare | None
-    size: int
     room: int
+    """Bytes that it must have behind the snapshot."""
+    may_be_small: bool
+    """Whether on a full disk a segment with no more than that will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +139,13 @@ class Log:
 
         On a full disk it has room for seals and uploads only: these make room, and then it rotates.
         """
+        rotation = self._rotation(snapshot, self._margin, may_be_small=True)
         try:
-            await self._open(snapshot, self._file_bytes)
-        except NoRoom:
-            await self._open(snapshot, 0)
+            segment = await self._lane.call(lambda: self._rotate(rotation))
+        except (OSError, S3SinkError) as error:
+            self._sequence = rotation.sequence
+            raise self._translate(error) from error
+        self._advance(segment, rotation)
 
     def fits(self, body_bytes: int, *, control_only: bool) -> bool:
         """Whether a group with a body of so many bytes goes into the current segment."""
@@ -152,8 +157,14 @@ class Log:
         parts: Sequence[bytes],
         snapshot: Sequence[bytes] | None,
         done: Callable[[Appended | S3SinkError], None],
+        *,
+        control_only: bool = False,
+        sync: bool = True,
     ) -> None:
         """Commit one group (an encoded body in parts); with ``snapshot``, in a new segment.
+
+        ``control_only``: it has no records, and on a full disk a small segment will do, since what it says makes room.
+        ``sync``: files are removed because of it, so it has to be durable whatever the settings say.
 
         ``done`` gets ``Appended`` after the sync, ``NoRoom`` if there is no room for the new segment (nothing was
         written), or ``JournalFailed``: then the log must not be used any more.
@@ -162,22 +173,21 @@ class Log:
         frame_bytes = HEADER_BYTES + sum(map(len, parts))
         rotation = None
         if snapshot is not None:
-            rotation = self._rotation(snapshot, self._file_bytes, frame_bytes + self._margin)
+            rotation = self._rotation(snapshot, frame_bytes + self._margin, may_be_small=control_only)
         sequence = self._sequence
         self._sequence += 1
 
         def finished(outcome: Outcome[Segment]) -> None:
             if outcome.error is not None:
-                if isinstance(
-                    outcome.error, NoRoom
-                ):  # sequences have no gaps: a gap means that frames are lost
-                    self._sequence = sequence - 1
+                if isinstance(outcome.error, NoRoom):
+                    self._sequence = sequence - 1  # sequences have no gaps: a gap means that frames are lost
                 done(self._translate(outcome.error))
                 return
             self._advance(outcome.get(), rotation)
             done(Appended(sequence, frame_bytes, rotation is not None))
 
-        self._lane.submit(lambda: self._write(parts, sequence, rotation), finished)
+        durable = self._durable or sync
+        self._lane.submit(lambda: self._write(parts, sequence, rotation, durable), finished)
 
     def adopt(self, segments: Mapping[int, int], spares: Iterable[Spare]) -> None:
         """Segments (id to bytes) and spares of before, which are still on the disk."""
@@ -213,22 +223,13 @@ class Log:
         """Close the file, after what was submitted."""
         await self._lane.call(self._close)
 
-    async def _open(self, snapshot: Sequence[bytes], size: int) -> None:
-        rotation = self._rotation(snapshot, size, self._margin)
-        try:
-            segment = await self._lane.call(lambda: self._rotate(rotation))
-        except (OSError, S3SinkError) as error:
-            self._sequence = rotation.sequence
-            raise self._translate(error) from error
-        self._advance(segment, rotation)
-
-    def _rotation(self, snapshot: Sequence[bytes], size: int, room: int) -> _Rotation:
+    def _rotation(self, snapshot: Sequence[bytes], room: int, *, may_be_small: bool) -> _Rotation:
         header = SegmentHeader(
             FORMAT_VERSION, SystemRandom().getrandbits(32), self._store_id, self._next_segment_id
         )
         spare = self._spares.pop() if self._spares else None
         self._sequence += 1
-        return _Rotation(header, self._sequence - 1, snapshot, spare, size, room)
+        return _Rotation(header, self._sequence - 1, snapshot, spare, room, may_be_small)
 
     def _advance(self, segment: Segment, rotation: _Rotation | None) -> None:
         self._room = segment.room
@@ -236,12 +237,14 @@ class Log:
             self._sizes[segment.header.segment_id] = segment.size
             self._next_segment_id += 1
 
-    def _write(self, parts: Sequence[bytes], sequence: int, rotation: _Rotation | None) -> Segment:
+    def _write(
+        self, parts: Sequence[bytes], sequence: int, rotation: _Rotation | None, durable: bool
+    ) -> Segment:
         """In the lane."""
         segment = self._segment if rotation is None else self._rotate(rotation)
         assert segment is not None
         segment.write(encode(FrameType.GROUP, sequence, parts, segment.header.salt))
-        if self._durable:
+        if durable:
             before = time.perf_counter()
             segment.sync()
             self.sync_stats.observe(time.perf_counter() - before)
@@ -249,29 +252,44 @@ class Log:
 
     def _rotate(self, rotation: _Rotation) -> Segment:
         """In the lane."""
+        if self._segment is not None and not self._durable:
+            self._segment.sync()  # the snapshot counts on every frame before it
         try:
-            created = segments.create(
+            created = self._create(rotation)
+        except segments.NotCreated as error:
+            raise NoRoom(f"no room for a journal segment: {error}") from error
+        previous, self._segment = self._segment, created
+        if previous is not None:
+            previous.close()
+        return created
+
+    def _create(self, rotation: _Rotation) -> Segment:
+        def create(spare: Spare | None, size: int) -> Segment:
+            return segments.create(
                 self._disk,
                 rotation.header,
                 rotation.sequence,
                 rotation.snapshot,
-                rotation.spare,
-                size=rotation.size,
+                spare,
+                size=size,
                 room=rotation.room,
             )
-        except segments.NotCreated as error:
-            raise NoRoom(f"no room for a journal segment of {rotation.size} bytes: {error}") from error
-        previous, self._segment = self._segment, created
-        if previous is not None:
-            if not self._durable:
-                previous.sync()
-            previous.close()
-        return created
+
+        try:
+            return create(rotation.spare, self._file_bytes)
+        except segments.NotCreated:
+            if not rotation.may_be_small:
+                raise
+            return create(None, 0)
 
     def _close(self) -> None:
         if self._segment is not None:
-            self._segment.close()
-            self._segment = None
+            segment, self._segment = self._segment, None
+            try:
+                if not self._durable and not self.failed:
+                    segment.sync()
+            finally:
+                segment.close()
 
     def _translate(self, error: BaseException) -> S3SinkError:
         if isinstance(error, NoRoom):

@@ -125,10 +125,10 @@ def create(
 ) -> Segment:
     """A durable new segment that begins with ``snapshot`` (an encoded body in parts).
 
-    It is ``size`` bytes long, or longer if ``room`` bytes behind the snapshot need it. ``spare`` is used if it is there
-    and large enough. A segment of that id that never became durable (an earlier attempt failed) is replaced. Raises
-    ``NotCreated`` when there is no room, and ``OSError`` when a write or sync failed; what is left of it then holds no
-    group, so recovery passes over it.
+    It is ``size`` bytes long, or longer if ``room`` bytes behind the snapshot need it. ``spare`` is used if it is
+    large enough, else removed. A segment of that id that never became durable (an earlier attempt failed) is replaced.
+    Raises ``NotCreated`` when there is no room, and ``OSError`` when a write or sync failed; what is left of it then
+    holds no group, so recovery passes over it.
     """
     first = encode(FrameType.SNAPSHOT, sequence, snapshot, header.salt)
     size = max(size, HEADER_BYTES + len(first) + room)
@@ -171,6 +171,8 @@ def _file(disk: Disk, path: str, size: int, spare: Spare | None) -> tuple[File, 
         if spare is not None and spare.size >= size:
             disk.rename(spare_path(spare.segment_id), path)
             return disk.open(path), spare.size
+        if spare is not None:
+            disk.unlink(spare_path(spare.segment_id), missing_ok=True)
         return disk.create(path, size), size
     except OSError as error:
         raise NotCreated(str(error)) from error
