@@ -16,7 +16,7 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -28,7 +28,7 @@ from s3sink_ingester.chunks import Now
 from s3sink_ingester.config import Settings
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.disk.real import RealDisk
-from s3sink_ingester.errors import VolumeError
+from s3sink_ingester.errors import S3SinkError, VolumeError
 from s3sink_ingester.objects import ObjectStore
 from s3sink_ingester.objects.files import FileStore
 
@@ -116,12 +116,24 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 async def _drain(app: App, points: Points, epoch: str) -> None:
     points.stage = "drain"
-    await app.drain(epoch)
+    await _persist(lambda: app.drain(epoch))
 
 
 async def _resume(app: App, points: Points) -> None:
     points.stage = "resume"
-    await app.resume()
+    await _persist(app.resume)
+
+
+async def _persist(ask: Callable[[], Awaitable[None]]) -> None:
+    """Ask again until it is done, as the operator does."""
+    while True:
+        try:
+            await ask()
+        except (OSError, S3SinkError) as error:
+            logging.warning("%r", error)
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def _store(settings: Settings, disk: Disk) -> ObjectStore:

@@ -83,6 +83,13 @@ class Load:
 
         await asyncio.gather(*(some() for _ in range(connections)))
 
+    async def send_until_acked(self, port: int, requests: int, seconds: float = 60.0) -> None:
+        """Send until so many requests were acked. Raises TimeoutError."""
+        wanted = self.answers.acked + requests
+        async with asyncio.timeout(seconds):
+            while self.answers.acked < wanted:
+                await self.send(port, 3)
+
     async def _connection(self, port: int, pipelined: int) -> None:
         while not self._stopping:
             await self._session(port, pipelined, once=False)

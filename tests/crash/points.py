@@ -58,26 +58,23 @@ class Points:
         self._reach("after", operation, kind)
 
     def torn(self, operation: str, kind: str, length: int) -> int | None:
-        """How much of a write of ``length`` bytes is to be done before the end; None: go on."""
-        fault = self._fault
+        """How much of a write of ``length`` bytes is to be done before the fault; None: go on."""
         if self._due("torn", operation, kind):
-            assert fault is not None
             return self._rng.randrange(1, length) if length > 1 else 0
         return None
 
-    def die(self) -> None:
-        """The process is gone, as by kill -9."""
-        os.kill(os.getpid(), signal.SIGKILL)
-        signal.pause()
+    def happen(self, where: str) -> None:
+        """The process is gone, as by kill -9; or raises the fault's OSError."""
+        assert self._fault is not None
+        if self._fault.what == KILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+        number = getattr(errno, self._fault.what)
+        raise OSError(number, os.strerror(number), where)
 
     def _reach(self, moment: str, operation: str, kind: str) -> None:
-        fault = self._fault
-        if not self._due(moment, operation, kind) or fault is None:
-            return
-        if fault.what == KILL:
-            self.die()
-        number = getattr(errno, fault.what)
-        raise OSError(number, os.strerror(number), f"{moment} {operation} {kind}")
+        if self._due(moment, operation, kind):
+            self.happen(f"{moment} {operation} {kind}")
 
     def _due(self, moment: str, operation: str, kind: str) -> bool:
         point = f"{self.stage}/{moment} {operation} {kind}"
@@ -142,7 +139,7 @@ class PointFile:
 
     def _after(self, kind: str, cut: int | None) -> None:
         if cut is not None:
-            self._points.die()
+            self._points.happen(f"torn write {kind}")
         self._points.after("write", kind)
 
 

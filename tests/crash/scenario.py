@@ -49,6 +49,23 @@ async def live(sink: Sink, seed: int, fault: Fault | None = None) -> None:
     await sink.exited()
 
 
+async def endure(sink: Sink, seed: int, fault: Fault) -> None:
+    """The same life where an operation fails once or a few times in a row: the process has to go on, and end well."""
+    rng = Random(seed)
+    sink.start(fault, seed=seed)
+    port = await sink.port()
+    for shape in (MANY, FEW):
+        await Load(sink.ledger, rng, shape).send_until_acked(port, 45)
+    sink.signal(signal.SIGUSR1)
+    await asyncio.sleep(SIGNAL_SECONDS)
+    sink.signal(signal.SIGUSR2)
+    await asyncio.sleep(SIGNAL_SECONDS)
+    await Load(sink.ledger, rng, FEW).send_until_acked(port, 15)
+    sink.signal(signal.SIGTERM)
+    code = await sink.exited()
+    assert code == 0, f"exit code {code}\n{sink.log_tail()}"
+
+
 def passages(sink: Sink) -> dict[str, int]:
     """How often the process that ended last passed each point."""
     found: dict[str, int] = json.loads((sink.directory / "report.json").read_text())["passages"]

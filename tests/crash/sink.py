@@ -148,6 +148,15 @@ class Sink:
         """The end of the process's log."""
         return "\n".join((self.directory / "log").read_text(errors="replace").splitlines()[-lines:])
 
+    def left_over(self) -> list[str]:
+        """Files of an emptied volume that belong to nothing."""
+        found = [path.relative_to(self.buffer) for path in self.buffer.rglob("*") if path.is_file()]
+        return sorted(
+            path.as_posix()
+            for path in found
+            if path.suffix == ".tmp" or path.parts[0] in ("chunks", "objects", "quarantine")
+        )
+
     # ---- the clock
 
     def set_clock(self, offset: float) -> None:
@@ -182,4 +191,6 @@ class Sink:
         assert store["accepted_records"] == counted, store
         assert store["quarantined_records"] == 0, store
         assert counted == verdict.acked + verdict.unacked_found - verdict.lost, (store, str(verdict))
+        left = self.left_over()
+        assert not left, f"left on the volume: {left}"
         return verdict

@@ -15,7 +15,7 @@ from tests.rig.volumes import Machine, PowerCut
 
 def damage(machine: Machine, rng: Random) -> None:
     """Flip a byte anywhere behind a segment's header, or cut a chunk's file short."""
-    disk = machine.disk
+    disk = machine.fake
     chunks = disk.listdir(CHUNKS)
     if chunks and rng.random() < 0.3:
         name, size = rng.choice(list(chunks.items()))
@@ -56,7 +56,7 @@ async def test_damage_then_more_crashes(seed: int) -> None:
         except (PowerCut, Overloaded):
             pass  # it died while it started, or between two requests
         await (machine.kill() if rng.random() < 0.7 else machine.power_loss())
-        machine.disk.before = lambda operation, path: None
+        machine.cut_power_after(1 << 30)
     await machine.start()
     await machine.drain()
     assert machine.store is not None

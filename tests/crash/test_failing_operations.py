@@ -24,6 +24,11 @@ class Breaker:
         self.failing = False
         self.failed: list[str] = []
 
+    def stop(self) -> None:
+        """From now on everything works."""
+        self.failing = False
+        self._left = 0
+
     def __call__(self, operation: str, path: str) -> None:
         if operation == "read" and path.startswith("objects/"):
             return  # the test's own store
@@ -41,7 +46,7 @@ async def life(seed: int, error: int) -> None:
     machine = Machine(seed)
     await machine.start()
     breaker = Breaker(rng.randrange(1, 120), error, rng)
-    machine.disk.before = breaker
+    machine.fake.before = breaker
     for _ in range(rng.randrange(10, 60)):
         assert machine.store is not None
         if machine.store.failed.is_set():
@@ -53,7 +58,7 @@ async def life(seed: int, error: int) -> None:
             machine.clock.advance(rng.randrange(60))
             machine.store.tick()
     await machine.settle()
-    breaker.failing = False
+    breaker.stop()
     assert machine.store is not None
     if machine.store.failed.is_set() or rng.random() < 0.3:
         await reopen(machine)
@@ -100,11 +105,11 @@ async def test_a_flush_that_fails_while_a_checkpoint_waits_for_it(seed: int) -> 
         if operation == "write" and path.startswith("chunks/") and store.log.older_segments():
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
-    machine.disk.before = fail
+    machine.fake.before = fail
     while not store.failed.is_set():
         machine.send(partitions=1, records=8)
         await machine.settle()
-    machine.disk.before = lambda operation, path: None
+    machine.fake.before = lambda operation, path: None
     await reopen(machine)
     await machine.drain()
     await machine.stop()

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
+
+import pytest
 
 from tests.crash import scenario
 from tests.crash.conftest import MakeSink, Tell
@@ -52,6 +55,25 @@ async def test_killed_at_every_point_of_a_recovery(make_sink: MakeSink, tell: Te
         return await _recovered(sink)
 
     tell(f"{len(faults)} kills at {len(passed)} points of a recovery", await _trials(faults, trial))
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+async def test_an_error_at_every_point_of_a_life(make_sink: MakeSink, tell: Tell, error: str) -> None:
+    whole = make_sink("whole", **scenario.LIFE)
+    await scenario.live(whole, seed=5)
+    passed = {point: times for point, times in scenario.passages(whole).items() if "/after " not in point}
+    rng = Random(error)
+    faults = [
+        replace(fault, times=rng.choice((1, 1, 1, 3)))
+        for fault in scenario.faults(passed, ("start", "live", "drain", "resume"), rng, error)
+    ]
+
+    async def trial(number: int, fault: Fault) -> Verdict:
+        sink = make_sink(f"{error}-{number}", **scenario.LIFE)
+        await scenario.endure(sink, number, fault)
+        return await _recovered(sink)
+
+    tell(f"{len(faults)} times {error} at {len(passed)} points of a life", await _trials(faults, trial))
 
 
 async def _recovered(sink: Sink) -> Verdict:
