@@ -1,6 +1,6 @@
 """The chunked transfer coding (RFC 9112, 7.1), as strict as a receiver may be. Pure.
 
-Chunk extensions and trailers are checked for form and dropped: no header that matters here may come late.
+Chunk extensions and trailers are checked for form and dropped; a trailer that says where a message ends is refused.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from s3sink_ingester.errors import RequestError
 MAX_SIZE_LINE_BYTES: Final = 256
 MAX_TRAILER_BYTES: Final = 4096
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x20-\x7e\t\x80-\xff]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\x20-\x7e\t\x80-\xff]*")
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_EXTENSION = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[\t \x21\x23-\x5b\x5d-\x7e]*+"))?'
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:" + _EXTENSION + rb")*+")
+_FRAMING = rb"(?i:content-length|transfer-encoding|host)"
+_TRAILER = re.compile(rb"(?!" + _FRAMING + rb":)" + _TOKEN + rb":[\x20-\x7e\t\x80-\xff]*+")
 
 
 class _Expect(Enum):

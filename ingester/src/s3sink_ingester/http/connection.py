@@ -292,7 +292,7 @@ class Connection(asyncio.Protocol):
         try:
             endpoint = head.endpoint or port.resolve(head)
         except RequestError as error:
-            self._refuse(error, None)
+            self._refuse(error, None, bodiless=head.method == "HEAD")
             return
         limit = port.limits.max_request_bytes
         if head.length > limit:
@@ -372,13 +372,13 @@ class Connection(asyncio.Protocol):
 
     # The way out.
 
-    def _refuse(self, error: BaseException, endpoint: Endpoint | None) -> None:
+    def _refuse(self, error: BaseException, endpoint: Endpoint | None, *, bodiless: bool = False) -> None:
         """Answer the request being read, or just read, with an error."""
         parser = self._parser
         unread = parser.phase is Phase.BODY and not parser.skip_body()
         shown = _shown(error)
         reply = self._refusal(shown, endpoint)
-        if parser.head.method == "HEAD":
+        if bodiless:
             reply = without_body(reply)
         if shown.close or unread or self._retiring or not parser.head.persistent:
             self._final = True
@@ -424,7 +424,7 @@ class Connection(asyncio.Protocol):
         (RFC 9112, 9.6), so only ours is closed; what the client still sends is dropped until it closes too."""
         self._finished = self._port.clock()
         self._update()
-        if self._peer_done:
+        if self._peer_done or not self._transport.can_write_eof():  # TLS can't close one side only
             self._transport.close()
         elif not self._transport.is_closing():
             self._transport.write_eof()

@@ -156,7 +156,7 @@ class RequestParser:
             return None
         end = buffer.find(b"\r\n\r\n", max(start, self._scanned - 3))
         size = end + 4 - start
-        if not 0 < size <= MAX_REQUEST_LINE_BYTES:  # else the rest of the checks is in the head's grammar
+        if end < 0 or size > MAX_REQUEST_LINE_BYTES:  # else the head's grammar says it all
             self._check(end)
             if end < 0:
                 self._scanned = len(buffer)

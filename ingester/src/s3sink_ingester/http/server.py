@@ -42,6 +42,8 @@ class HttpServer:
         self._port = Port(resolve, intake, replies, limits or Limits(), clock, self._executor)
         self._now = now
         self._server: asyncio.Server | None = None
+        self.port = 0
+        """The port that is listened on once started, also where 0 was asked for."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -54,14 +56,6 @@ class HttpServer:
         """Bytes of requests in memory now."""
         return self._port.in_flight
 
-    @property
-    def port(self) -> int:
-        """The port that is listened on, also where 0 was asked for. Raises RuntimeError if not started."""
-        if self._server is None:
-            raise RuntimeError("the server isn't started")
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Listen. `reuse_port`: other processes may listen on the same port and share its connections.
 
@@ -71,6 +65,7 @@ class HttpServer:
         self._server = await loop.create_server(
             lambda: Connection(self._port), host, port, reuse_port=reuse_port, backlog=_BACKLOG
         )
+        self.port = self._server.sockets[0].getsockname()[1]
         self._tick()
 
     def drain(self) -> None:
@@ -78,6 +73,10 @@ class HttpServer:
         self._port.draining = True
         for connection in tuple(self._port.connections):
             connection.retire()
+
+    def resume(self) -> None:
+        """Undo `drain` for connections that come from now on."""
+        self._port.draining = False
 
     async def stop(self, grace: float) -> None:
         """Stop listening, answer what is in flight, close; what isn't answered after `grace` seconds is cut off."""
