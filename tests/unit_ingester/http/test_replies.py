@@ -216,6 +216,18 @@ async def test_a_failed_journal_is_a_503() -> None:
         assert b"fire" not in reply.body
 
 
+async def test_what_was_submitted_is_refused_and_sent_elsewhere() -> None:
+    async with running() as rig:
+        rig.intake.manual = True
+        client = await rig.client()
+        await client.send(GOOD + GOOD)
+        await rig.until(lambda: len(rig.intake.waiting) == 2)
+        rig.intake.commit(1, Overloaded("stopping", "going away", close=True))
+        rig.intake.commit(1)
+        first, second = await client.reply(), await client.reply()
+        assert [(reply.status, reply.closes) for reply in (first, second)] == [(503, False), (200, True)]
+
+
 @pytest.mark.parametrize("error", [FULL, JournalFailed("it failed")])
 async def test_the_intake_refuses_what_is_submitted(error: Overloaded | JournalFailed) -> None:
     async with running() as rig:

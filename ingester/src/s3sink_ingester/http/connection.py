@@ -212,7 +212,11 @@ class Connection(asyncio.Protocol):
     def failed(self, error: S3SinkError) -> None:
         _, cost, endpoint = self._owed.popleft()
         self._port.in_flight -= cost
-        self._settle(self._refusal(_shown(error), endpoint))
+        shown = _shown(error)
+        if shown.close:
+            self._final = True
+            self._update()
+        self._settle(self._refusal(shown, endpoint))
 
     # What the server calls.
 
