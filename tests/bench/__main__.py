@@ -87,13 +87,20 @@ def run(
         for load in (load for load in LOADS if load.name in parts):
             for contestant in [*sinks, *others]:
                 _say(number, f"{load.title}: {contestant.name}")
-                samples = results.throughput.setdefault(load.title, {}).setdefault(contestant.name, [])
-                samples.append(throughput.sample(contestant, load, bench, effort.timing))
+                try:
+                    found = throughput.sample(contestant, load, bench, effort.timing)
+                except (LoadError, ProcessError) as error:
+                    if contestant in sinks:
+                        raise
+                    print(f"    left out: {error}", file=sys.stderr)  # a peer that can't take this load
+                    continue
+                results.throughput.setdefault(load.title, {}).setdefault(contestant.name, []).append(found)
         if "outage" in parts and bench.versitygw:
             for kind in outage.KINDS:
                 _say(number, f"S3 {kind}")
-                found = outage.measure(sinks[0], kind, bench, effort.timing)
-                results.outages.setdefault(kind, []).append(found)
+                results.outages.setdefault(kind, []).append(
+                    outage.measure(sinks[0], kind, bench, effort.timing)
+                )
         if "recovery" in parts:
             for buffer in recovery.buffers(effort.buffer_bytes):
                 for sink in sinks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 BODY = 2000  # records of a request, at most
+TRIES = 20
+PAUSE = 0.5  # seconds
 
 
 def post(url: str, form: loads.Form, keys: int, levels: Mapping[str, int]) -> int:
@@ -23,18 +26,30 @@ def post(url: str, form: loads.Form, keys: int, levels: Mapping[str, int]) -> in
     posted = 0
     try:
         for lines in bodies(form, keys, levels):
-            request = form.group(lines)
+            _post(connection, form.group(lines))
+            posted += len(lines)
+    finally:
+        connection.close()
+    return posted
+
+
+def _post(connection: http.client.HTTPConnection, request: loads.Requests) -> None:
+    """Until it is acknowledged: a busy peer drops connections, the ingester must not, and its counts would tell."""
+    for _ in range(TRIES):
+        try:
             connection.request(
                 "POST", request.path, request.bodies[0], {"Content-Type": request.content_type}
             )
             response = connection.getresponse()
             answer = response.read()
-            if response.status // 100 != 2:
-                raise wrk.LoadError(f"the server answered {response.status}: {answer.decode()}")
-            posted += len(lines)
-    finally:
-        connection.close()
-    return posted
+        except (http.client.RemoteDisconnected, ConnectionError):
+            connection.close()  # the next request opens it again
+            time.sleep(PAUSE)
+            continue
+        if response.status // 100 != 2:
+            raise wrk.LoadError(f"the server answered {response.status}: {answer.decode()}")
+        return
+    raise wrk.LoadError(f"the server dropped the connection {TRIES} times without an answer")
 
 
 def bodies(form: loads.Form, keys: int, levels: Mapping[str, int]) -> Iterator[list[bytes]]:
