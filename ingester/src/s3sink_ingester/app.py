@@ -42,6 +42,9 @@ REOPEN_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 CLOSE_SECONDS = 3.0
 """Of the grace period, what is kept for closing in order."""
 
+MIN_IN_FLIGHT_BYTES = 64 << 20
+"""Bodies in memory over all connections, however small a single one may be."""
+
 Submit = Callable[[list[Batch], Waiter], None]
 
 
@@ -358,7 +361,7 @@ class App:
         )
         limits = Limits(
             max_request_bytes=settings.source.max_request_bytes,
-            max_bytes_in_flight=2 * settings.source.max_request_bytes,
+            max_bytes_in_flight=max(MIN_IN_FLIGHT_BYTES, 2 * settings.source.max_request_bytes),
             max_connections=settings.source.max_connections,
             keep_alive=settings.source.keep_alive,
             header_timeout=settings.source.header_timeout,
