@@ -84,14 +84,15 @@ def main(plan: Plan) -> int:
 
 async def _run(app: App, plan: Plan, points: Points, directory: Path) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    tasks: set[asyncio.Task[None]] = set()
+    orders: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGUSR1, lambda: tasks.add(loop.create_task(_drain(app, points, "hand"))))
-    loop.add_signal_handler(signal.SIGUSR2, lambda: tasks.add(loop.create_task(_resume(app, points))))
+    loop.add_signal_handler(signal.SIGUSR1, orders.put_nowait, lambda: _drain(app, points, "by hand"))
+    loop.add_signal_handler(signal.SIGUSR2, orders.put_nowait, lambda: _resume(app, points))
     await app.start()
     _write_whole(directory / "port", str(app.data.port))
-    tasks.add(loop.create_task(_watch(app, plan, points, stop)))
+    others = asyncio.gather(_watch(app, plan, points, stop), _follow(orders))
     await app.run(stop)
+    others.cancel()
     status = asdict(app.status())
     points.stage = "stop"
     await app.stop(plan.grace)
@@ -107,6 +108,12 @@ async def _watch(app: App, plan: Plan, points: Points, stop: asyncio.Event) -> N
         await _drain(app, points, "the end")
         await _until(lambda: (store := app.status().store) is not None and store.drained)
         stop.set()
+
+
+async def _follow(orders: asyncio.Queue[Callable[[], Awaitable[None]]]) -> None:
+    """One after the other: a drain that has to be asked for again must not come after its resume."""
+    while True:
+        await (await orders.get())()
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -64,7 +64,7 @@ async def test_an_error_at_every_point_of_a_life(make_sink: MakeSink, tell: Tell
     passed = {point: times for point, times in scenario.passages(whole).items() if "/after " not in point}
     rng = Random(error)
     faults = [
-        replace(fault, times=rng.choice((1, 1, 1, 3)))
+        replace(fault, times=rng.choice((1, 1, 1, 2)))
         for fault in scenario.faults(passed, ("start", "live", "drain", "resume"), rng, error)
     ]
 
@@ -73,7 +73,7 @@ async def test_an_error_at_every_point_of_a_life(make_sink: MakeSink, tell: Tell
         await scenario.endure(sink, number, fault)
         return await _recovered(sink)
 
-    tell(f"{len(faults)} times {error} at {len(passed)} points of a life", await _trials(faults, trial))
+    tell(f"{len(faults)} times {error} at {len(passed)} points of a life", await _trials(faults, trial, 12))
 
 
 async def _recovered(sink: Sink) -> Verdict:
@@ -83,9 +83,11 @@ async def _recovered(sink: Sink) -> Verdict:
     return await sink.drained_verdict()
 
 
-async def _trials(faults: Sequence[Fault], trial: Callable[[int, Fault], Awaitable[Verdict]]) -> Verdict:
+async def _trials(
+    faults: Sequence[Fault], trial: Callable[[int, Fault], Awaitable[Verdict]], at_a_time: int = AT_A_TIME
+) -> Verdict:
     """A trial for each fault, some at a time; the sum of their verdicts. What is wrong names the fault."""
-    limit = asyncio.Semaphore(AT_A_TIME)
+    limit = asyncio.Semaphore(at_a_time)
 
     async def one(number: int, fault: Fault) -> Verdict:
         async with limit:
