@@ -2,7 +2,7 @@
 
 ``python -m tests.crash.entry PLAN``: PLAN is a ``Plan`` as JSON. Where the data port listens is written to
 ``<settings directory>/port``; what was passed and the last status to ``<settings directory>/report.json`` at the end.
-SIGTERM stops in order, SIGUSR1 drains, SIGUSR2 resumes.
+SIGTERM stops in order, SIGUSR1 drains, SIGUSR2 resumes, SIGHUP retries uploads at once.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ async def _run(app: App, plan: Plan, points: Points, directory: Path) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     orders: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: app.uploader.kick() if app.uploader is not None else None)
     loop.add_signal_handler(signal.SIGUSR1, orders.put_nowait, lambda: _drain(app, points, "by hand"))
     loop.add_signal_handler(signal.SIGUSR2, orders.put_nowait, lambda: _resume(app, points))
     await app.start()

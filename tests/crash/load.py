@@ -75,6 +75,7 @@ class Load:
 
     async def send(self, port: int, requests: int, connections: int = 3) -> None:
         """Send so many requests, each once, and return when all were answered or lost."""
+        self._stopping = False
         left = iter(range(requests))
 
         async def some() -> None:

@@ -83,19 +83,9 @@ def faults(passed: dict[str, int], stages: Sequence[str], rng: Random, what: str
     return found
 
 
-def block_uploads(sink: Sink) -> None:
-    """Let every put fail: a file stands where the bucket's directory should be."""
-    Path(sink.settings["destination"]["path"]).write_bytes(b"")
-
-
-def unblock_uploads(sink: Sink) -> None:
-    """The bucket is there again, and empty."""
-    Path(sink.settings["destination"]["path"]).unlink()
-
-
 def copy(sink: Sink, directory: Path) -> Sink:
     """The same volume and bucket elsewhere, with the same ledger."""
-    shutil.copytree(sink.directory, directory)
+    shutil.copytree(sink.directory, directory, symlinks=True)
     groups = {name: group for name, group in sink.settings.items() if isinstance(group, dict)}
     fresh = tiny_settings(directory)
     groups["destination"] = fresh["destination"]

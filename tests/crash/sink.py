@@ -16,7 +16,7 @@ import yaml
 
 from tests.crash import entry
 from tests.crash.entry import OFFSET, Plan
-from tests.crash.ledger import Ledger, Verdict
+from tests.crash.ledger import Fate, Ledger, Verdict
 from tests.crash.points import Fault
 from tests.rig.forks import Fork, preload
 from tests.rig.processes import ProcessError
@@ -169,6 +169,33 @@ class Sink:
             file.write(OFFSET.pack(offset))
 
     # ---- the objects
+
+    def block_uploads(self) -> None:
+        """Let every put fail, with an error that passes: a link to itself stands where the bucket should be."""
+        bucket = Path(self.settings["destination"]["path"])
+        if bucket.exists():
+            bucket.rename(bucket.with_suffix(".away"))
+        bucket.symlink_to(bucket)
+
+    def unblock_uploads(self) -> None:
+        """The bucket is there again."""
+        bucket = Path(self.settings["destination"]["path"])
+        bucket.unlink()
+        if bucket.with_suffix(".away").exists():
+            bucket.with_suffix(".away").rename(bucket)
+
+    async def all_found(self, seconds: float = PATIENCE) -> None:
+        """Return when the bucket holds every acked record, uploads being retried at once. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while self.missing():
+                self.signal(signal.SIGHUP)
+                await asyncio.sleep(0.1)
+
+    def missing(self) -> int:
+        """Acked requests that the bucket doesn't hold yet."""
+        found, _ = self.ledger.found(self.objects())
+        acked = (n for n, sent in enumerate(self.ledger.sent) if sent.fate is Fate.ACKED)
+        return sum(request not in found for request in acked)
 
     def objects(self) -> Iterator[tuple[str, bytes]]:
         """Everything that a reader of the bucket sees: key and content."""

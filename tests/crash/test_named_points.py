@@ -40,9 +40,9 @@ async def test_killed_at_every_point_of_a_life(make_sink: MakeSink, tell: Tell) 
 
 async def test_killed_at_every_point_of_a_recovery(make_sink: MakeSink, tell: Tell, tmp_path: Path) -> None:
     image = make_sink("image", **scenario.LIFE)
-    scenario.block_uploads(image)
+    image.block_uploads()
     await scenario.live(image, 3, Fault("live/after rename object", 9))
-    scenario.unblock_uploads(image)
+    image.unblock_uploads()
     whole = scenario.copy(image, tmp_path / "whole")
     tell("a recovery without a kill", await whole.drained_verdict())
     passed = {point: times for point, times in scenario.passages(whole).items() if point.startswith("start/")}
