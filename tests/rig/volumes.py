@@ -8,18 +8,20 @@ import gzip
 import hashlib
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from s3sink_ingester.chunks import Now
 from s3sink_ingester.config import Compression
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.disk.fake import CutShort, FakeDisk
-from s3sink_ingester.errors import Overloaded, S3SinkError
+from s3sink_ingester.errors import ObjectCorrupt, Overloaded, S3SinkError
 from s3sink_ingester.gate import Gate
 from s3sink_ingester.lanes import Lane, Outcome
 from s3sink_ingester.objects import SealedObject
@@ -53,9 +55,9 @@ class ManualClock:
         self.monotonic += seconds
 
 
-def settings(**changes: object) -> StoreSettings:
+def settings(**changes: Any) -> StoreSettings:
     """Small limits, so that a short test rotates, seals and checkpoints many times."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "pod": "pod-0",
         "limits": BatchLimits(window=60, max_bytes=600, max_age=60.0),
         "encoding": Encoding(Compression.GZIP, 1),
@@ -66,7 +68,7 @@ def settings(**changes: object) -> StoreSettings:
         "block_bytes": 300,
     }
     values.update(changes)
-    return StoreSettings(**values)  # type: ignore[arg-type]  # a table of changes has no better type
+    return StoreSettings(**values)
 
 
 @dataclass(slots=True)
@@ -80,9 +82,8 @@ class Ledger:
     def put(self, disk: Disk, obj: SealedObject) -> None:
         """What the object store does with an upload: the same key again must be the same bytes."""
         data = disk.read(obj.path)
-        assert (len(data), hashlib.sha256(data).digest()) == (obj.size, obj.sha256), (
-            f"{obj.key} isn't what was sealed"
-        )
+        if (len(data), hashlib.sha256(data).digest()) != (obj.size, obj.sha256):
+            raise ObjectCorrupt(f"{obj.key} isn't what was sealed")
         assert len(_lines(data)) == obj.records, f"{obj.key} counts {obj.records} records"
         assert self.bucket.setdefault(obj.key, data) == data, (
             f"{obj.key} was uploaded with other bytes before"
@@ -117,7 +118,7 @@ def put_aside(disk: Disk) -> set[str]:
         if data.startswith(b"\x1f\x8b"):
             try:
                 data = gzip.decompress(data)
-            except (OSError, EOFError):
+            except (OSError, EOFError, zlib.error):
                 continue
         found.update(one.decode() for one in re.findall(rb"\br\d+(?= )", data))
     return found
@@ -248,7 +249,7 @@ class Machine:
                 self.clock,
                 self.rng,
                 gate=Gate(),
-                on_sealed=self._sealed,
+                on_sealed=partial(self._sealed, self.lanes),
                 make_lane=make,
             )
         )
@@ -355,6 +356,8 @@ class Machine:
         if self.store is None:
             await self.start()
         status = await self.drain()
+        assert status.accepted_records == status.uploaded_records + status.quarantined_records
+        assert status.buffered_records == 0
         await self.stop()
         return status
 
@@ -405,7 +408,9 @@ class Machine:
         for fault in self.faults:
             fault.check(operation, path)
 
-    def _sealed(self, obj: SealedObject) -> None:
+    def _sealed(self, process: Lanes, obj: SealedObject) -> None:
+        if not process.alive:
+            return
         self._waiting.append(obj)
         if self.store is not None:
             self.upload = self._upload
@@ -418,6 +423,8 @@ class Machine:
         def done(outcome: Outcome[None]) -> None:
             if isinstance(outcome.error, AssertionError):
                 self._wrong.append(outcome.error)
+            elif isinstance(outcome.error, ObjectCorrupt):
+                store.quarantine(obj)
             elif isinstance(outcome.error, OSError):  # an uploader tries again
                 self._waiting.append(obj)
             elif outcome.error is None:

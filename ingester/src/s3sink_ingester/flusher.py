@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,15 +10,14 @@ from functools import partial
 
 from s3sink_ingester.chunkfiles import ChunkFiles, Write
 from s3sink_ingester.chunks import Chunk, ChunkTable
-from s3sink_ingester.disk import Disk
+from s3sink_ingester.disk import FULL_DISK, Disk
 from s3sink_ingester.journal import segment
 from s3sink_ingester.journal.log import Log
 from s3sink_ingester.journal.segment import Spare
 from s3sink_ingester.lanes import Lane, Outcome
+from s3sink_ingester.volume import put_aside
 
 _log = logging.getLogger(__name__)
-
-FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class FlusherStats:
@@ -58,7 +56,9 @@ class Flusher:
         on_failed: Callable[[BaseException], None],
         on_checkpoint: Callable[[], None],
         keep_spares: Callable[[], bool],
+        damaged: frozenset[int],
     ) -> None:
+        """``damaged``: segments that are moved into the quarantine where others are deleted."""
         self._disk = disk
         self._lane = lane
         self._table = table
@@ -69,6 +69,7 @@ class Flusher:
         self._on_failed = on_failed
         self._on_checkpoint = on_checkpoint
         self._keep_spares = keep_spares
+        self._damaged = damaged
         self._checkpointing = False
         self._settling = False
         self._failed = False
@@ -143,7 +144,8 @@ class Flusher:
         if self._failed:  # a flush that was under way is lost: only the older segments hold its bytes now
             return
         older = self._log.older_segments()
-        kept = older[: self._log.spares_wanted] if self._keep_spares() else []
+        sound = [one for one in older if one.segment_id not in self._damaged]
+        kept = sound[: self._log.spares_wanted] if self._keep_spares() else []
         detached = self._detach(list(self._table.dirty()))
 
         def write_and_let_go() -> list[int | OSError]:
@@ -183,6 +185,8 @@ class Flusher:
             path = segment.path_of(one.segment_id)
             if one in kept:
                 self._disk.rename(path, segment.spare_path(one.segment_id))
+            elif one.segment_id in self._damaged:
+                put_aside(self._disk, path)
             else:
                 self._disk.unlink(path, missing_ok=True)
 

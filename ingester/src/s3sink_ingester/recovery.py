@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from random import SystemRandom
+from uuid import UUID
 
 from s3sink_ingester.chunkfiles import DIRECTORY as CHUNKS
 from s3sink_ingester.chunks import chunk_path
-from s3sink_ingester.disk import Disk
+from s3sink_ingester.disk import FULL_DISK, Disk
+from s3sink_ingester.errors import FormatTooNew
 from s3sink_ingester.journal import entries, segment
 from s3sink_ingester.journal.entries import Append, Definition, OpenChunk, Snapshot, Totals
 from s3sink_ingester.journal.frame import Damage, Frame, FrameType, Tail
-from s3sink_ingester.journal.segment import SegmentContent, Spare
+from s3sink_ingester.journal.log import FORMAT_VERSION
+from s3sink_ingester.journal.segment import SegmentContent, SegmentHeader, Spare
 from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.volume import OBJECTS, QUARANTINE
 
@@ -92,6 +96,8 @@ class State:
     spares: list[Spare] = field(default_factory=list)
     segment_sizes: dict[int, int] = field(default_factory=dict)
     bytes_read: int = 0
+    store_ids: dict[UUID, str] = field(default_factory=dict)
+    """Whose segments these are, by what their headers say: a store's id to one of its segments."""
     based: bool = False
     """Whether the base snapshot was seen."""
     last_frame: tuple[int, int, int] | None = None
@@ -107,7 +113,7 @@ class State:
 
 
 def read_state(disk: Disk, progress: Progress = lambda done, total: None) -> State:
-    """Read the journal. Raises ``OSError``."""
+    """Read the journal. Raises ``OSError``, ``FormatTooNew``."""
     state = State()
     names = disk.listdir(segment.DIRECTORY)
     ids = segment.ids_of(names)
@@ -119,6 +125,12 @@ def read_state(disk: Disk, progress: Progress = lambda done, total: None) -> Sta
         state.segment_sizes[one] = sizes[one]
         state.bytes_read += sizes[one]
         progress(state.bytes_read, total)
+    if not state.based and (disk.listdir(CHUNKS) or disk.listdir(OBJECTS)):
+        state.damage.append(
+            f"{segment.DIRECTORY}: no snapshot can be read, so nobody knows what the other files hold"
+        )
+        state.damaged_segments.update(ids)
+        state.unfinished.clear()
     spares = segment.ids_of(names, segment.SPARE_SUFFIX)
     state.spares = [Spare(one, names[_name(segment.spare_path(one))]) for one in spares]
     return state
@@ -126,22 +138,28 @@ def read_state(disk: Disk, progress: Progress = lambda done, total: None) -> Sta
 
 def _read_segment(state: State, content: SegmentContent, *, last: bool) -> None:
     name = segment.path_of(content.segment_id)
-    if content.header is None:
-        if last:  # it was being created, and nothing was ever written behind its header
-            state.unfinished.append(content.segment_id)
-        else:
-            _damaged(state, content, f"{name}: the header is unreadable; its records can't be read")
-        return
-    if content.header.segment_id != content.segment_id:
+    header = content.header
+    if header is None:
+        if not _goes_on(state, content):
+            if last:  # it was being created, and nothing was ever written behind its header
+                state.unfinished.append(content.segment_id)
+            else:
+                _damaged(state, content, f"{name}: the header is unreadable, and no frame is found")
+            return
+        _damaged(state, content, f"{name}: the header is unreadable; the frames are read without it")
+    elif header.segment_id != content.segment_id:
         # It was about to be used again as another segment, so a checkpoint had let it go.
         state.unfinished.append(content.segment_id)
         return
+    else:
+        _check_header(state, name, header)
     for item in content.items():
         match item:
             case Frame():
                 if state.based and item.sequence > state.next_sequence:
                     lost = f"frames {state.next_sequence} to {item.sequence - 1} are lost"
                     _damaged(state, content, f"{name}: {lost} before byte {item.offset}")
+                    state.damaged_segments |= _since_last_frame(state)
                 start = 0 if item.offset == segment.HEADER_BYTES else item.offset
                 state.last_frame = (content.segment_id, start, item.end)
                 _apply(state, item)
@@ -149,6 +167,34 @@ def _read_segment(state: State, content: SegmentContent, *, last: bool) -> None:
                 _damaged(state, content, f"{name}: bytes {offset} to {end} are corrupt")
             case Tail():
                 pass  # what was begun here was never acknowledged; a lost end shows as a gap in the sequence
+
+
+def _since_last_frame(state: State) -> set[int]:
+    """Segments before this one where lost frames may have been: they look as if they ended there."""
+    if state.last_frame is None:
+        return set()
+    return {one for one in state.segment_sizes if one >= state.last_frame[0]}.difference(state.unfinished)
+
+
+def _goes_on(state: State, content: SegmentContent) -> bool:
+    """Whether frames found without a header are the segment's own and say anything.
+
+    Those that the file had before are older. A snapshot alone repeats what is known, or says that nothing is.
+    """
+    found = [item for item in content.items() if isinstance(item, Frame)]
+    if not found or (state.based and found[0].sequence < state.next_sequence):
+        return False
+    empty = state.based or found[0].sequence == 1
+    return not (empty and len(found) == 1 and found[0].type is FrameType.SNAPSHOT)
+
+
+def _check_header(state: State, name: str, header: SegmentHeader) -> None:
+    if header.format_version > FORMAT_VERSION:
+        raise FormatTooNew(
+            f"{name} was written in format {header.format_version}, and this version knows formats up to "
+            f"{FORMAT_VERSION}; run the version that wrote it"
+        )
+    state.store_ids.setdefault(header.store_id, name)
 
 
 def _name(path: str) -> str:
@@ -233,6 +279,8 @@ class Repaired:
     snapshot: Snapshot
     pending: Mapping[int, bytes]
     damage: tuple[str, ...]
+    unkept: frozenset[int]
+    """Damaged segments that there is no room to copy: the checkpoint has to move them into the quarantine."""
 
 
 def repair(disk: Disk, state: State) -> Repaired:
@@ -240,6 +288,7 @@ def repair(disk: Disk, state: State) -> Repaired:
 
     Also after the store has gone on with what it gives: while damaged segments are there, ``follow_repair`` does so.
     """
+    _make_durable(disk, state)
     names = disk.listdir(CHUNKS)
     pending = {}
     for chunk in state.chunks.values():
@@ -250,15 +299,15 @@ def repair(disk: Disk, state: State) -> Repaired:
     _keep_orphans(disk, state)
     for name in names:
         _discard(disk, state, f"{CHUNKS}/{name}")
-    _write_last_frame_again(disk, state)
     _remove_unfinished(disk, state)
-    _sync_last(disk, state)
-    for one in state.damaged_segments:
-        _keep_segment(disk, one)
+    unkept = frozenset(one for one in state.damaged_segments if not _keep_segment(disk, one))
     if state.damage:
-        state.next_chunk_id += IDS_PER_DAMAGE
+        for directory in (QUARANTINE, OBJECTS, CHUNKS):  # what was moved aside must stay there
+            disk.sync_dir(directory)
+        # With no snapshot nobody knows which ids were used, and keys made of them may be in the bucket.
+        state.next_chunk_id += IDS_PER_DAMAGE if state.based else SystemRandom().randrange(1 << 40, 1 << 62)
         _balance(state)
-    return Repaired(state.snapshot(), pending, tuple(state.damage))
+    return Repaired(state.snapshot(), pending, tuple(state.damage), unkept)
 
 
 def _repair_chunk(disk: Disk, state: State, chunk: _Recovering, size: int | None) -> bytes:
@@ -324,22 +373,21 @@ def _discard(disk: Disk, state: State, path: str) -> None:
         disk.unlink(path)
 
 
-def _write_last_frame_again(disk: Disk, state: State) -> None:
-    """Make durable what was read: the next segment's snapshot will build on it.
+def _make_durable(disk: Disk, state: State) -> None:
+    """What was read of the journal: files are removed because of it, and the next snapshot builds on it.
 
     The newest frame may be in the page cache only: its writer was killed before its sync returned, or the sync
     failed, and then the kernel takes the pages for clean and syncs nothing unless they are written again.
     """
-    if state.last_frame is None:
-        return
-    segment_id, start, end = state.last_frame
-    path = segment.path_of(segment_id)
-    file = disk.open(path)
-    try:
-        file.pwrite(disk.read(path, start, end - start), start)
-        file.sync()
-    finally:
-        file.close()
+    for segment_id in state.segment_sizes:
+        file = disk.open(segment.path_of(segment_id))
+        try:
+            if state.last_frame is not None and state.last_frame[0] == segment_id:
+                _, start, end = state.last_frame
+                file.pwrite(disk.read(segment.path_of(segment_id), start, end - start), start)
+            file.sync()
+        finally:
+            file.close()
 
 
 def _remove_unfinished(disk: Disk, state: State) -> None:
@@ -351,16 +399,6 @@ def _remove_unfinished(disk: Disk, state: State) -> None:
         if name.endswith(".tmp"):
             disk.unlink(f"{segment.DIRECTORY}/{name}")
     disk.sync_dir(segment.DIRECTORY)
-
-
-def _sync_last(disk: Disk, state: State) -> None:
-    """A process that was killed may have left a frame that isn't synced; from here on it counts."""
-    if state.segment_sizes:
-        file = disk.open(segment.path_of(max(state.segment_sizes)))
-        try:
-            file.sync()
-        finally:
-            file.close()
 
 
 def _keep_orphans(disk: Disk, state: State) -> None:
@@ -382,19 +420,28 @@ def _keep_orphans(disk: Disk, state: State) -> None:
     state.orphans.clear()
 
 
-def _keep_segment(disk: Disk, segment_id: int) -> None:
-    """Copy a damaged segment into the quarantine; the original is still the base until the next checkpoint."""
+def _keep_segment(disk: Disk, segment_id: int) -> bool:
+    """Copy a damaged segment into the quarantine; the original is still the base until the next checkpoint.
+
+    Returns whether there was room for it.
+    """
     source = segment.path_of(segment_id)
     target = f"{QUARANTINE}/{_name(source)}"
     if disk.size(target) is not None:
-        return
+        return True
     temporary = f"{target}.tmp"
     disk.unlink(temporary, missing_ok=True)
-    file = disk.create(temporary)
     try:
-        file.append(disk.view(source))
-        file.sync()
-    finally:
-        file.close()
+        file = disk.create(temporary)
+        try:
+            file.append(disk.view(source))
+            file.sync()
+        finally:
+            file.close()
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        disk.unlink(temporary, missing_ok=True)
+        return False
     disk.rename(temporary, target)
-    disk.sync_dir(QUARANTINE)
+    return True

@@ -19,9 +19,9 @@ from uuid import UUID
 from s3sink_ingester import gate as gates
 from s3sink_ingester import recovery, reserve, volume
 from s3sink_ingester.chunks import Chunk, ChunkTable, Group, Now, Placement
-from s3sink_ingester.disk import Disk
-from s3sink_ingester.errors import Overloaded, S3SinkError
-from s3sink_ingester.flusher import FULL_DISK, Flusher
+from s3sink_ingester.disk import FULL_DISK, Disk
+from s3sink_ingester.errors import Overloaded, S3SinkError, VolumeError
+from s3sink_ingester.flusher import Flusher
 from s3sink_ingester.gate import Gate
 from s3sink_ingester.journal import entries
 from s3sink_ingester.journal.entries import Done
@@ -127,7 +127,7 @@ class Store:
         table: ChunkTable,
         log: Log,
         lanes: tuple[Lane, Lane, Lane],
-        damage: tuple[str, ...],
+        repaired: recovery.Repaired,
         gate: Gate,
         on_sealed: Callable[[SealedObject], None],
     ) -> None:
@@ -139,7 +139,7 @@ class Store:
         self.table = table
         self.log = log
         self._journal_lane, self._files_lane, self._seal_lane = lanes
-        self._damage = damage
+        self._damage = repaired.damage
         self._on_sealed = on_sealed
         self.gate = gate
         self.failed = asyncio.Event()
@@ -171,6 +171,7 @@ class Store:
             on_failed=self._fail,
             on_checkpoint=self._schedule,
             keep_spares=lambda: not self._short_of_room,
+            damaged=repaired.unkept,
         )
         self.sealer = Sealer(
             disk,
@@ -607,7 +608,7 @@ async def _open(
     progress: recovery.Progress,
 ) -> Store:
     journal_lane, files_lane, _ = lanes
-    state, repaired = await files_lane.call(lambda: _recover(disk, progress))
+    state, repaired = await files_lane.call(lambda: _recover(disk, opened.store_id, progress))
     table = ChunkTable(settings.limits, rng)
     table.restore(repaired.snapshot, repaired.pending, clock())
     log = Log(
@@ -627,7 +628,7 @@ async def _open(
             raise
         await log.open(table.snapshot())
     epoch = await files_lane.call(lambda: volume.drain_epoch(disk))
-    store = Store(disk, opened, settings, clock, rng, table, log, lanes, repaired.damage, gate, on_sealed)
+    store = Store(disk, opened, settings, clock, rng, table, log, lanes, repaired, gate, on_sealed)
     for sealed in list(table.sealed.values()):
         on_sealed(sealed)
     if epoch is not None:
@@ -638,8 +639,15 @@ async def _open(
     return store
 
 
-def _recover(disk: Disk, progress: recovery.Progress) -> tuple[recovery.State, recovery.Repaired]:
+def _recover(
+    disk: Disk, store_id: UUID, progress: recovery.Progress
+) -> tuple[recovery.State, recovery.Repaired]:
     state = recovery.read_state(disk, progress)
+    for other, name in state.store_ids.items():
+        if other != store_id:
+            raise VolumeError(
+                f"{disk.locate(name)} belongs to store {other}, and {volume.IDENTITY} says {store_id}"
+            )
     repaired = recovery.repair(disk, state)
     for what in repaired.damage:
         _log.error("the volume is damaged; what could not be read is in its quarantine", extra={"what": what})

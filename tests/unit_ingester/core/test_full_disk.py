@@ -26,7 +26,7 @@ KINDS = {
 
 async def traffic(machine: Machine, rounds: int) -> list[Request]:
     """Some of everything that a volume does."""
-    requests = []
+    requests: list[Request] = []
     for _ in range(rounds):
         requests.extend(machine.send(partitions=4, records=4) for _ in range(3))
         await machine.settle()

@@ -7,8 +7,12 @@ was not synced. Every method may raise ``OSError`` (ENOSPC, EIO, ...); none of t
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What an ``OSError`` says when there is no room: it may go away, and nothing that was written is in doubt."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 

@@ -25,6 +25,9 @@ class FrameType(IntEnum):
     GROUP = 2
 
 
+_TYPES = frozenset(FrameType)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A good frame. ``offset`` and ``end`` are bytes in the segment; ``body`` is a view into it."""
@@ -80,6 +83,47 @@ def scan(data: memoryview, start: int, salt: int) -> Iterator[Frame | Damage | T
         position = frame.end
 
 
+def find_salt(data: memoryview, start: int) -> int | None:
+    """The salt of the first whole frame from ``start`` on: for a segment whose header is lost.
+
+    A CRC can be run backwards: a frame header and its checksum give the one salt that goes with them, and the
+    checksum of the body tells whether that was a frame at all.
+    """
+    position = start
+    while (position := _find_magic(data, position)) >= 0:
+        if position + HEADER_BYTES > len(data):
+            return None
+        _, length, checksum, kind, _ = _HEADER.unpack_from(data, position)
+        end = position + HEADER_BYTES + length
+        if kind in _TYPES and end <= len(data):
+            (header_checksum,) = _HEADER_CHECKSUM.unpack_from(data, position + _HEADER.size)
+            salt = _crc32_began_with(header_checksum, bytes(data[position : position + _HEADER.size]))
+            if crc32(data[position + HEADER_BYTES : end], salt) == checksum:
+                return salt
+        position += 1
+    return None
+
+
+def _crc32_began_with(checksum: int, data: bytes) -> int:
+    """The x for which ``crc32(data, x) == checksum``."""
+    table = _crc32_table()
+    by_top_byte = {entry >> 24: index for index, entry in enumerate(table)}
+    state = checksum ^ 0xFFFFFFFF
+    for byte in reversed(data):
+        index = by_top_byte[state >> 24]
+        state = ((state ^ table[index]) << 8 & 0xFFFFFFFF) | (index ^ byte)
+    return state ^ 0xFFFFFFFF
+
+
+def _crc32_table() -> list[int]:
+    table = []
+    for entry in range(256):
+        for _ in range(8):
+            entry = entry >> 1 ^ (0xEDB88320 if entry & 1 else 0)
+        table.append(entry)
+    return table
+
+
 def _frame_at(data: memoryview, position: int, salt: int) -> Frame | None:
     """The frame that begins at ``position``, if there is a good one.
 
@@ -103,16 +147,20 @@ def _frame_at(data: memoryview, position: int, salt: int) -> Frame | None:
 
 def _next_frame(data: memoryview, position: int, salt: int, after: int) -> Frame | None:
     """The first good frame from ``position`` on with a sequence greater than ``after``."""
-    window = 1 << 20
-    while position < len(data):
-        block = bytes(data[position : position + window + len(MAGIC) - 1])
-        found = block.find(MAGIC)
-        if found < 0:
-            position += window
-            continue
-        position += found
+    while (position := _find_magic(data, position)) >= 0:
         frame = _frame_at(data, position, salt)
         if frame is not None and frame.sequence > after:
             return frame
         position += 1
     return None
+
+
+def _find_magic(data: memoryview, position: int) -> int:
+    """Where the next magic is from ``position`` on; -1 when there is none. Never copies much at once."""
+    window = 1 << 20
+    while position < len(data):
+        found = bytes(data[position : position + window + len(MAGIC) - 1]).find(MAGIC)
+        if found >= 0:
+            return position + found
+        position += window
+    return -1

@@ -7,6 +7,7 @@ files that this would flush first. Old frames in it carry another salt and mean 
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from isal.isal_zlib import crc32
 
 from s3sink_ingester.disk import Buffer, Disk, File
 from s3sink_ingester.errors import S3SinkError
-from s3sink_ingester.journal.frame import Damage, Frame, FrameType, Tail, encode, scan
+from s3sink_ingester.journal.frame import Damage, Frame, FrameType, Tail, encode, find_salt, scan
 
 DIRECTORY = "journal"
 SUFFIX = ".seg"
@@ -27,6 +28,7 @@ _MAGIC = b"S3SINKJ\n"
 _HEADER = struct.Struct("<8sII16sQ")  # magic, format version, salt, store id, segment id
 _CHECKSUM = struct.Struct("<I")
 _ZEROS = bytes(1 << 20)
+_ID = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def spare_path(segment_id: int) -> str:
 
 def ids_of(names: Iterable[str], suffix: str = SUFFIX) -> list[int]:
     """Ids of the segments (or spares) among the names of the journal's directory, oldest first."""
-    return sorted(int(name.removesuffix(suffix), 16) for name in names if name.endswith(suffix))
+    stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    return sorted(int(stem, 16) for stem in stems if _ID.fullmatch(stem))
 
 
 class NotCreated(S3SinkError):
@@ -182,8 +185,7 @@ def _file(disk: Disk, path: str, size: int, spare: Spare | None) -> tuple[File, 
 class SegmentContent:
     """A segment as found.
 
-    ``header`` is None when it is unreadable, and then there are no ``items``. It names another segment when the file
-    was about to be used again.
+    ``header`` is None when it is unreadable. It names another segment when the file was about to be used again.
     """
 
     segment_id: int
@@ -191,9 +193,10 @@ class SegmentContent:
     data: memoryview
 
     def items(self) -> Iterator[Frame | Damage | Tail]:
-        """Frames, damage between them, and the tail."""
-        if self.header is not None:
-            yield from scan(self.data, HEADER_BYTES, self.header.salt)
+        """Frames, damage between them, and the tail. Without a header they may be those that the file had before."""
+        salt = find_salt(self.data, HEADER_BYTES) if self.header is None else self.header.salt
+        if salt is not None:
+            yield from scan(self.data, HEADER_BYTES, salt)
 
 
 def read(disk: Disk, segment_id: int) -> SegmentContent:
