@@ -35,6 +35,9 @@ Progress = Callable[[int, int], None]
 IDS_PER_DAMAGE = 1 << 20
 """Chunk ids that are passed over when frames were lost: they may have been given to chunks, some of them uploaded."""
 
+NOTE_SUFFIX = ".mpu"
+"""A store's note about an object whose upload was begun; the next attempt needs it."""
+
 
 @dataclass(slots=True)
 class _Recovering:
@@ -361,8 +364,10 @@ def _repair_objects(disk: Disk, state: State) -> None:
             state.quarantined += sealed.records
             if size is not None:
                 disk.rename(sealed.path, f"{QUARANTINE}/{name}")
+    waiting = {_name(sealed.path) for sealed in state.sealed.values()}
     for name in names:
-        _discard(disk, state, f"{OBJECTS}/{name}")
+        if name.removesuffix(NOTE_SUFFIX) not in waiting:
+            _discard(disk, state, f"{OBJECTS}/{name}")
 
 
 def _discard(disk: Disk, state: State, path: str) -> None:

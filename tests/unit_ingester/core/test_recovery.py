@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from s3sink_ingester import volume
+from s3sink_ingester import recovery, volume
 from s3sink_ingester.disk.fake import FakeDisk
 from s3sink_ingester.errors import FormatTooNew, VolumeError, VolumeLocked
 from s3sink_ingester.gate import Gate
@@ -21,6 +21,7 @@ from s3sink_ingester.journal import segment
 from s3sink_ingester.journal.frame import Frame
 from s3sink_ingester.journal.log import FORMAT_VERSION
 from s3sink_ingester.journal.segment import SegmentHeader
+from s3sink_ingester.objects.s3.multipart import SIDECAR_SUFFIX
 from s3sink_ingester.policy import BatchLimits
 from s3sink_ingester.store import open_store
 
@@ -199,6 +200,22 @@ async def test_files_that_belong_to_nothing() -> None:
     assert machine.disk.size("strange")
     await still_works(machine)
     await finish_and_check(machine)
+
+
+async def test_the_note_about_an_upload_that_was_begun_stays_as_long_as_its_object() -> None:
+    assert recovery.NOTE_SUFFIX == SIDECAR_SUFFIX
+    machine = await machine_with_everything()
+    obj = next(iter(machine.running.table.sealed.values()))
+    await machine.kill()
+    for path in (obj.path + ".mpu", obj.path + ".mpu.tmp", "objects/00000000000000ff.obj.mpu"):
+        machine.disk.create(path).append(b"id")
+    await machine.start()
+    notes = [name for name in machine.disk.listdir("objects") if ".mpu" in name]
+    assert notes == [obj.path.rpartition("/")[2] + ".mpu"]
+    await machine.finish()
+    await machine.start()
+    assert not machine.disk.listdir("objects")
+    await machine.stop()
 
 
 # ---- the journal
