@@ -2,7 +2,8 @@
 
 ``python -m tests.crash.entry PLAN``: PLAN is a ``Plan`` as JSON. Where the data port listens is written to
 ``<settings directory>/port``; what was passed and the last status to ``<settings directory>/report.json`` at the end.
-SIGTERM stops in order, SIGUSR1 drains, SIGUSR2 resumes, SIGHUP retries uploads at once.
+SIGTERM stops in order, SIGUSR1 drains, SIGUSR2 resumes, SIGHUP retries uploads at once and writes
+``<settings directory>/status.json``.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ async def _run(app: App, plan: Plan, points: Points, directory: Path) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     orders: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: app.uploader.kick() if app.uploader is not None else None)
+    loop.add_signal_handler(signal.SIGHUP, lambda: _kick(app, directory))
     loop.add_signal_handler(signal.SIGUSR1, orders.put_nowait, lambda: _drain(app, points, "by hand"))
     loop.add_signal_handler(signal.SIGUSR2, orders.put_nowait, lambda: _resume(app, points))
     await app.start()
@@ -107,7 +108,10 @@ async def _watch(app: App, plan: Plan, points: Points, stop: asyncio.Event) -> N
     points.stage = "live"
     if plan.until_drained:
         await _drain(app, points, "the end")
-        await _until(lambda: (store := app.status().store) is not None and store.drained)
+        while (store := app.status().store) is None or not store.drained:
+            await asyncio.sleep(0.02)
+            if app.uploader is not None:  # whoever waits for a test doesn't wait for a back-off
+                app.uploader.kick()
         stop.set()
 
 
@@ -120,6 +124,13 @@ async def _follow(orders: asyncio.Queue[Callable[[], Awaitable[None]]]) -> None:
 async def _until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110  # the product has no event for it, and needs none
         await asyncio.sleep(0.001)
+
+
+def _kick(app: App, directory: Path) -> None:
+    if app.uploader is not None:
+        app.uploader.kick()
+    status = {"not_ready": app.not_ready(), **asdict(app.status())}
+    _write_whole(directory / "status.json", json.dumps(status, default=str))
 
 
 async def _drain(app: App, points: Points, epoch: str) -> None:

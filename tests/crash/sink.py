@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +63,8 @@ class Sink:
         self.settings = settings or tiny_settings(directory)
         self.ledger = ledger or Ledger()
         self.plan = Plan(str(directory / "settings.yaml"))
+        self.reader: Callable[[], Iterable[tuple[str, bytes]]] = self._files
+        """Lists the bucket, where it isn't a directory."""
         self._process: Fork | None = None
         Path(self.plan.settings).write_text(yaml.safe_dump(self.settings))
 
@@ -111,6 +113,17 @@ class Sink:
         """Send a signal to the process, if it is still there."""
         with suppress(ProcessLookupError):
             os.kill(self.process.pid, number)
+
+    async def status(self) -> dict[str, Any]:
+        """What the process says of itself; it retries its uploads then. Raises TimeoutError."""
+        path = self.directory / "status.json"
+        path.unlink(missing_ok=True)
+        self.signal(signal.SIGHUP)
+        async with asyncio.timeout(PATIENCE):
+            while not path.exists():  # noqa: ASYNC110  # another process writes it
+                await asyncio.sleep(0.01)
+        status: dict[str, Any] = json.loads(path.read_text())
+        return status
 
     def kill(self) -> None:
         """kill -9."""
@@ -197,8 +210,11 @@ class Sink:
         acked = (n for n, sent in enumerate(self.ledger.sent) if sent.fate is Fate.ACKED)
         return sum(request not in found for request in acked)
 
-    def objects(self) -> Iterator[tuple[str, bytes]]:
+    def objects(self) -> Iterable[tuple[str, bytes]]:
         """Everything that a reader of the bucket sees: key and content."""
+        return self.reader()
+
+    def _files(self) -> Iterator[tuple[str, bytes]]:
         root = Path(self.settings["destination"]["path"])
         for path in sorted(root.rglob("*")):
             key = path.relative_to(root).as_posix()
