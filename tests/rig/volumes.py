@@ -128,21 +128,30 @@ def put_aside(disk: Disk) -> set[str]:
 class Request:
     """A waiter that writes its fate into the ledger. A dead process tells nobody anything."""
 
+    number: int
     ids: list[str]
     ledger: Ledger
     process: Lanes
+    told: list[int]
+    """Numbers of the requests of the process that were told their fate, in that order."""
     outcome: S3SinkError | bool | None = None
 
     def committed(self) -> None:
-        if self.process.alive:
-            assert self.outcome is None, "a waiter is told once"
-            self.outcome = True
+        if self._tell(True):
             self.ledger.acked.update(self.ids)
 
     def failed(self, error: S3SinkError) -> None:
+        self._tell(error)
+
+    def _tell(self, outcome: S3SinkError | bool) -> bool:
         if self.process.alive:
             assert self.outcome is None, "a waiter is told once"
-            self.outcome = error
+            assert not self.told or self.told[-1] < self.number, (
+                "waiters are told in the order of their requests"
+            )
+            self.told.append(self.number)
+            self.outcome = outcome
+        return self.process.alive
 
     @property
     def refused_for(self) -> str | None:
@@ -204,6 +213,8 @@ class Machine:
         self._waiting: list[SealedObject] = []
         self._operations_left = -1
         self._lines_sent = 0
+        self._requests = 0
+        self._told: list[int] = []
         self._upload = True
         self._wrong: list[AssertionError] = []
 
@@ -237,6 +248,7 @@ class Machine:
         self.lanes = Lanes(self.rng)
         self.on = True
         self._waiting = []
+        self._told = []
         if isinstance(self.disk, FakeDisk):
             self.disk.before = self._before
         loop = asyncio.get_running_loop()
@@ -270,7 +282,8 @@ class Machine:
             ids.append(f"r{self._lines_sent}")
             batches.setdefault(name, []).append(f"{ids[-1]} {'x' * self.rng.randrange(size)}\n".encode())
         self.ledger.sent.update(ids)
-        request = Request(ids, self.ledger, self.lanes)
+        self._requests += 1
+        request = Request(self._requests, ids, self.ledger, self.lanes, self._told)
         try:
             self.running.submit(
                 [

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from isal.isal_zlib import crc32
 
-from s3sink_ingester.disk import Buffer, Disk, File
+from s3sink_ingester.disk import FULL_DISK, Buffer, Disk, File
 from s3sink_ingester.errors import S3SinkError
 from s3sink_ingester.journal.frame import Damage, Frame, FrameType, Tail, encode, find_salt, scan
 
@@ -74,7 +74,7 @@ def ids_of(names: Iterable[str], suffix: str = SUFFIX) -> list[int]:
 
 
 class NotCreated(S3SinkError):
-    """The file could not be created with its room (ENOSPC most likely); nothing was written."""
+    """There is no room for the file; nothing was written."""
 
 
 class Segment:
@@ -130,7 +130,7 @@ def create(
 
     It is ``size`` bytes long, or longer if ``room`` bytes behind the snapshot need it. ``spare`` is used if it is
     large enough, else removed. A segment of that id that never became durable (an earlier attempt failed) is replaced.
-    Raises ``NotCreated`` when there is no room, and ``OSError`` when a write or sync failed; what is left of it then
+    Raises ``NotCreated`` when there is no room, and ``OSError`` for other failures; what is left of it then
     holds no group, so recovery passes over it.
     """
     first = encode(FrameType.SNAPSHOT, sequence, snapshot, header.salt)
@@ -178,6 +178,8 @@ def _file(disk: Disk, path: str, size: int, spare: Spare | None) -> tuple[File, 
             disk.unlink(spare_path(spare.segment_id), missing_ok=True)
         return disk.create(path, size), size
     except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
         raise NotCreated(str(error)) from error
 
 
