@@ -90,7 +90,7 @@ def run(
                 try:
                     found = throughput.sample(contestant, load, bench, effort.timing)
                 except (LoadError, ProcessError) as error:
-                    if contestant in sinks:
+                    if not contestant.is_peer:
                         raise
                     print(f"    left out: {error}", file=sys.stderr)  # a peer that can't take this load
                     continue

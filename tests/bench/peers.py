@@ -32,6 +32,8 @@ FLUENT_BIT = Form("/events", "application/json", "application/json", _json_recor
 class Peer:
     """A server that is started as `command` with its filled-in template."""
 
+    is_peer = True
+
     def __init__(self, name: str, command: list[str], template: Path, form: Form) -> None:
         self.name = name
         self.form = form

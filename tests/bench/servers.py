@@ -59,6 +59,9 @@ class Contestant(Protocol):
     @property
     def form(self) -> Form: ...
 
+    @property
+    def is_peer(self) -> bool: ...
+
     def launch(self, bench: Bench, directory: Path, store: Store, stack: ExitStack) -> Server:
         """Start it on an empty `directory`; `stack` stops it."""
 
@@ -104,6 +107,7 @@ class S3Sink:
     """The ingester with the story's settings."""
 
     form = Form("/", "text/plain", "application/x-ndjson", b"\n".join, mixes_keys=True)
+    is_peer = False
 
     def __init__(self, name: str, source: Path | None = None) -> None:
         """`source`: the package root of another checkout, None for the installed one."""

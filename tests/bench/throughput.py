@@ -53,12 +53,17 @@ class Timing:
 def sample(
     contestant: Contestant, load: loads.Load, bench: Bench, timing: Timing, target: Store | None = None
 ) -> Sample:
-    """Measure one load on a server that is started for it. `target`: a store to use, which is not drained."""
+    """Measure one load on a server that is started for it. `target`: a store to use, which is not drained.
+
+    Raises LoadError if nothing was acknowledged.
+    """
     with scratch(bench) as directory, ExitStack() as stack:
         objects = target or stack.enter_context(store(bench, directory))
         server = contestant.launch(bench, directory, objects, stack)
         requests = loads.requests(load, contestant.form)
-        acknowledged = prefill(server, contestant.form, load, bench) if load.keys <= 100 else 0
+        # Peers take minutes for it; without it they compress and upload next to nothing while they are measured.
+        full = load.keys <= 100 and not contestant.is_peer
+        acknowledged = prefill(server, contestant.form, load, bench) if full else 0
 
         def post(seconds: float) -> wrk.Outcome:
             return wrk.run(
@@ -79,6 +84,8 @@ def sample(
         busy = measure.core_busy_seconds(bench.server_core) - busy
         memory = measure.memory(server.pid)
 
+        if not outcome.acknowledged:
+            raise wrk.LoadError(f"{contestant.name} acknowledged nothing in {outcome.seconds:.0f} s")
         records = outcome.acknowledged * load.batch
         acknowledged += records + warm_up.acknowledged * load.batch
         found = None
@@ -90,7 +97,7 @@ def sample(
         )  # at last: requests that wrk left behind may still have been on their way
         return Sample(
             rate=records / outcome.seconds,
-            cpu_us=(cpu_after - cpu) / max(records, 1) * 1e6,
+            cpu_us=(cpu_after - cpu) / records * 1e6,
             p50_ms=outcome.p50,
             p99_ms=outcome.p99,
             resident=memory.resident,
