@@ -23,7 +23,9 @@ FLUENTD = Form("/events", "text/plain", "text/plain", b"\n".join, mixes_keys=Fal
 
 
 def _json_records(lines: Sequence[bytes]) -> bytes:
-    return json.dumps([{"log": line.decode()} for line in lines]).encode()
+    """Fluent Bit gets the key as a field of its own, which is far cheaper for it than to split a message."""
+    pairs = (line.decode().split(" ", 1) for line in lines)
+    return json.dumps([{"path": key, "content": content} for key, content in pairs]).encode()
 
 
 FLUENT_BIT = Form("/events", "application/json", "application/json", _json_records, mixes_keys=True)
