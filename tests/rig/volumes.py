@@ -318,7 +318,8 @@ class Machine:
 
     async def until_drained(self) -> StoreStatus:
         """Tick until nothing is left. Returns the last status."""
-        for _ in range(2000):
+        for _ in range(1000):
+            self.clock.advance(0.25)
             self.running.tick()
             await self.settle(5)
             self.check_uploads()
