@@ -14,13 +14,13 @@ Invariants
 
 Layout (byte for byte in docs/format.md)
     segment = header (64 bytes) | snapshot frame | group frame*          journal/<id, 16 hex digits>.seg
-    frame   = magic u32 | length u32 | crc32 u32 | type u8, 3 x 0 | sequence u64 | body
-    The checksum starts from a random salt in the segment's header, so neither a client's payload that looks like
+    frame   = magic u32 | length u32 | crc32 of the body u32 | type u8, 3 x 0 | sequence u64 | crc32 of these u32 | body
+    The checksums start from a random salt in the segment's header, so neither a client's payload that looks like
     a frame nor blocks of an older file can be taken for one.
 
 Limits: a frame's body is less than 4 GiB; a segment has room for its snapshot plus ``segment_bytes``; chunk ids and
 sequences are u64 and never used twice in the life of a volume.
 
-``frame`` and ``records`` are pure (bytes in, values out), ``segment`` reads and writes one file, ``log`` is the single
+``frame`` and ``entries`` are pure (bytes in, values out), ``segment`` reads and writes one file, ``log`` is the single
 writer with its thread.
 """
