@@ -32,6 +32,7 @@ from s3sink_ingester.disk.real import RealDisk
 from s3sink_ingester.errors import S3SinkError, VolumeError
 from s3sink_ingester.objects import ObjectStore
 from s3sink_ingester.objects.files import FileStore
+from s3sink_ingester.workers import layout
 
 from tests.crash.points import Fault, PointDisk, Points, PointStore
 
@@ -69,7 +70,7 @@ def main(plan: Plan) -> int:
     """Run until stopped; returns the exit code of the command line for the same end."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     directory = Path(plan.settings).parent
-    settings = config.load(plan.settings, os.environ)
+    settings = layout.for_worker(config.load(plan.settings, os.environ), 0)
     points = Points(plan.fault, plan.seed)
     disk = PointDisk(RealDisk(settings.buffer.path), points)
     objects = PointStore(_store(settings, disk), points)

@@ -13,21 +13,26 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from s3sink_ingester import cli, volume
+from s3sink_ingester.disk.real import RealDisk
+from s3sink_ingester.inspection import Report, look
+from s3sink_ingester.workers import layout
 
 from tests.crash import entry
 from tests.crash.entry import OFFSET, Plan
 from tests.crash.ledger import Fate, Ledger, Verdict
 from tests.crash.points import Fault
 from tests.rig.forks import Fork, preload
-from tests.rig.processes import ProcessError
+from tests.rig.processes import Process, ProcessError
 from tests.rig.s3servers import CREDENTIALS
 
 Settings = dict[str, Any]
+ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 60.0
 """Seconds after which something that must come is taken to be stuck."""
 
 
-preload("tests.crash.entry", "s3sink_ingester.objects.s3")
+preload("tests.crash.entry", "s3sink_ingester.cli", "s3sink_ingester.serving", "s3sink_ingester.objects.s3")
 
 
 def tiny_settings(directory: Path, **groups: Settings) -> Settings:
@@ -65,18 +70,18 @@ class Sink:
         self.plan = Plan(str(directory / "settings.yaml"))
         self.reader: Callable[[], Iterable[tuple[str, bytes]]] = self._files
         """Lists the bucket, where it isn't a directory."""
-        self._process: Fork | None = None
+        self._process: Fork | Process | None = None
         Path(self.plan.settings).write_text(yaml.safe_dump(self.settings))
 
     # ---- the process
 
     @property
     def buffer(self) -> Path:
-        """The volume."""
-        return Path(self.settings["buffer"]["path"])
+        """The volume of the only worker."""
+        return Path(self.settings["buffer"]["path"]) / layout.worker_name(0)
 
     @property
-    def process(self) -> Fork:
+    def process(self) -> Fork | Process:
         """The latest one. Raises ProcessError if none was started."""
         if self._process is None:
             raise ProcessError("no process was started")
@@ -88,8 +93,18 @@ class Sink:
         (self.directory / "report.json").unlink(missing_ok=True)
         plan = replace(self.plan, fault=fault, **changes)
         env = {**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": "true"}
-        self._process = Fork(entry.main, plan, log=self.directory / "log", env=env)
-        return self._process
+        self._process = started = Fork(entry.main, plan, log=self.directory / "log", env=env)
+        return started
+
+    def start_command(self, *arguments: str) -> Fork:
+        """Start the product's own command line on the settings file instead: ``serve``, ``drain``."""
+        command = [*arguments, "--config", self.plan.settings]
+        self._process = started = Fork(cli.run, command, log=self.directory / "log", env=CREDENTIALS)
+        return started
+
+    def adopt(self, process: Process) -> None:
+        """Take over a process that somebody else started with this volume's plan, and will end."""
+        self._process = process
 
     async def listening(self) -> int | None:
         """The data port, once it is open; None if the process ends first."""
@@ -115,15 +130,20 @@ class Sink:
             os.kill(self.process.pid, number)
 
     async def status(self) -> dict[str, Any]:
-        """What the process says of itself; it retries its uploads then. Raises TimeoutError."""
+        """What the process says of itself when its volume is open; it retries its uploads then. Raises ProcessError."""
+        await self.port()
         path = self.directory / "status.json"
-        path.unlink(missing_ok=True)
-        self.signal(signal.SIGHUP)
-        async with asyncio.timeout(PATIENCE):
-            while not path.exists():  # noqa: ASYNC110  # another process writes it
+        for _ in range(int(PATIENCE / 0.01)):
+            path.unlink(missing_ok=True)
+            self.signal(signal.SIGHUP)
+            while self.process.alive and not path.exists():  # noqa: ASYNC110  # another process writes it
                 await asyncio.sleep(0.01)
-        status: dict[str, Any] = json.loads(path.read_text())
-        return status
+            if not self.process.alive:
+                break
+            status: dict[str, Any] = json.loads(path.read_text())
+            if status["store"] is not None:
+                return status
+        raise ProcessError(f"no status\n{self.log_tail()}")
 
     def kill(self) -> None:
         """kill -9."""
@@ -160,6 +180,16 @@ class Sink:
     def log_tail(self, lines: int = 25) -> str:
         """The end of the process's log."""
         return "\n".join((self.directory / "log").read_text(errors="replace").splitlines()[-lines:])
+
+    def inspected(self) -> Report | None:
+        """What ``inspect`` says of the volume as it lies there, which has to add up; None before it is a store."""
+        disk = RealDisk(str(self.buffer))
+        if disk.size(volume.IDENTITY) is None:
+            return None
+        report = look(disk)
+        assert report.balanced, report
+        assert report.accepted_records >= self.ledger.acked, (report, self.ledger.acked)
+        return report
 
     def left_over(self) -> list[str]:
         """Files of an emptied volume that belong to nothing."""
@@ -199,6 +229,7 @@ class Sink:
 
     async def all_found(self, seconds: float = PATIENCE) -> None:
         """Return when the bucket holds every acked record, uploads being retried at once. Raises TimeoutError."""
+        await self.port()  # before that a signal would end it
         async with asyncio.timeout(seconds):
             while self.missing():
                 self.signal(signal.SIGHUP)

@@ -80,6 +80,7 @@ async def _recovered(sink: Sink) -> Verdict:
     """Judge what a reader sees now, and then everything."""
     _, complaints = sink.ledger.found(sink.objects())
     assert not complaints, complaints
+    sink.inspected()
     return await sink.drained_verdict()
 
 

@@ -53,6 +53,7 @@ async def kill_rounds(sink: Sink, lane: Lane, rng: Random) -> Verdict:
         await asyncio.sleep(rng.uniform(0.0, 0.35))
         sink.kill()
         await load.stop()
+        sink.inspected()
         if number % ROUNDS_BETWEEN_VERDICTS == 0:
             verdict = await sink.drained_verdict()
             assert verdict.good, str(verdict)
