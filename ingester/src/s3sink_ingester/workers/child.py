@@ -51,8 +51,13 @@ async def _work(job: Job, stop: Stop) -> None:
         return
     process = serving.make_process(job.settings)
     left = await serving.empty_with_admin(process, stop, _look, announce)
-    if left == 0 and layout.remove_if_empty(Path(job.settings.buffer.path)):
-        _log.info("the left-over volume is empty and was removed", extra={"path": job.settings.buffer.path})
+    if left != 0:
+        return  # it was stopped: the next start goes on with it
+    path = job.settings.buffer.path
+    if layout.remove_if_empty(Path(path)):
+        _log.info("the left-over volume is empty and was removed", extra={"path": path})
+    else:
+        _log.warning("the left-over volume has no records any more, but is kept", extra={"path": path})
 
 
 def _name_log_lines(worker: str) -> None:
