@@ -74,8 +74,9 @@ class FileStore:
         """Nothing is held."""
 
     def _create(self, obj: SealedObject, target: str) -> PutOutcome:
-        # Named by the key, so that the next put overwrites what a crash left, and without an extension.
+        # Named by the key, so that the next put replaces what a crash left, and without an extension.
         temporary = self._temporary(hashlib.sha256(obj.key.encode()).hexdigest())
+        _remove(temporary)  # not overwritten: a crash after the link left two names of the object itself
         try:
             self._copy(obj, temporary)
             outcome = PutOutcome.CREATED
@@ -92,7 +93,7 @@ class FileStore:
         return outcome
 
     def _copy(self, obj: SealedObject, path: str) -> None:
-        fd = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640)
         with open(fd, "wb", buffering=0) as file:
             for block in blocks(self._disk, obj.path, 0, obj.size):
                 _write_all(file.fileno(), block)
