@@ -36,9 +36,12 @@ def open_volume(disk: Disk) -> Volume:
     """
     lock = disk.lock(LOCK)
     try:
-        store_id, version = _identify(disk)
+        found = read_identity(disk)  # first: a volume that isn't understood isn't touched
+        if found is None:
+            _check_unused(disk)
         for directory in DIRECTORIES:
             disk.mkdir(directory)
+        store_id, version = found or _make_identity(disk)  # last: what has an identity is whole
         disk.sync_dir("")  # a process that was killed in here may have left names that are not durable
     except BaseException:
         lock.close()
@@ -84,15 +87,15 @@ def clear_drain(disk: Disk) -> None:
     disk.sync_dir("")
 
 
-def _identify(disk: Disk) -> tuple[UUID, int]:
-    found = read_identity(disk)
-    if found is not None:
-        return found
+def _check_unused(disk: Disk) -> None:
     if any(_holds_files(disk, directory) for directory in DIRECTORIES):
         raise VolumeError(
             f"{disk.locate('')} holds records but no {IDENTITY}; they will not be overwritten: restore the file "
             "or move the directory away"
         )
+
+
+def _make_identity(disk: Disk) -> tuple[UUID, int]:
     store_id = uuid4()
     write_atomically(disk, IDENTITY, json.dumps({"format": FORMAT_VERSION, "store": str(store_id)}).encode())
     return store_id, FORMAT_VERSION
