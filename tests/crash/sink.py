@@ -53,7 +53,7 @@ def tiny_settings(directory: Path, **groups: Settings) -> Settings:
         },
     }
     for name, group in groups.items():
-        settings[name] = group if name == "destination" else {**settings[name], **group}
+        settings[name] = group if name == "destination" else {**settings.get(name, {}), **group}
     return settings
 
 
@@ -197,7 +197,7 @@ class Sink:
         return sorted(
             path.as_posix()
             for path in found
-            if path.suffix == ".tmp" or path.parts[0] in ("chunks", "objects", "quarantine")
+            if path.suffix in (".tmp", ".mpu") or path.parts[0] in ("chunks", "objects", "quarantine")
         )
 
     # ---- the clock

@@ -38,6 +38,9 @@ MANY_PARTITIONS = Lane(  # checkpoints sync the file system instead of files; se
     Shape(partitions=400, batch=60, singles=0.3),
     {"batch": {"window": "4s", "maxAge": "1s"}, "object": {"compression": "zstd"}},
 )
+RELAXED = Lane(  # what the kernel has survives the process, synced or not
+    "relaxed durability", 40, Shape(size=1500), {"buffer": {"durability": "Relaxed"}}
+)
 
 
 async def kill_rounds(sink: Sink, lane: Lane, rng: Random) -> Verdict:
@@ -75,7 +78,7 @@ async def _dead_or_idle(sink: Sink) -> None:
 
 
 async def test_killed_at_random_under_load(make_sink: MakeSink, tell: Tell) -> None:
-    lanes = (SMALL_CHUNKS, LARGE_CHUNKS, MANY_PARTITIONS)
+    lanes = (SMALL_CHUNKS, LARGE_CHUNKS, MANY_PARTITIONS, RELAXED)
     verdicts = await asyncio.gather(
         *(
             kill_rounds(make_sink(lane.name, **lane.groups), lane, Random(number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 
 from tests.crash.conftest import MakeSink, Tell
 from tests.crash.load import Load, Shape
+from tests.crash.points import Fault as FaultAt
 from tests.crash.sink import Sink
 from tests.crash.test_random_kills import Lane, kill_rounds
 from tests.rig.flaky_proxy import Fault, FlakyProxy, Request, flaky_proxy
@@ -173,3 +175,39 @@ async def test_killed_at_random_while_the_store_fails_at_random(
     proxy.decide = decide
     lane = Lane("s3", 20, Shape(size=1500), {})
     tell(f"{server.name}: 20 random kills, 30% of requests fail", await kill_rounds(sink, lane, Random(3)))
+
+
+async def test_killed_in_the_middle_of_multipart_uploads(
+    make_sink: MakeSink, proxy: FlakyProxy, client: S3Client, tell: Tell, server: S3Server
+) -> None:
+    """What a kill leaves of an upload in parts is found by its note on the volume, and ended."""
+    rng = Random(4)
+    sink = make_sink(
+        destination=s3_destination(proxy.endpoint, BUCKET),
+        source={"maxRequestBytes": "4Mi"},
+        batch={"window": "24h", "maxBytes": "11Mi"},
+        object={"compression": "none"},
+        buffer={"size": "1Gi", "segmentBytes": "8Mi", "memoryBytes": "1Mi"},
+        uploads={"multipartThreshold": "5Mi", "partSize": "5Mi"},
+    )
+    sink.reader = lambda: bucket_content(client)
+    large = Shape(partitions=1, size=10_000, batch=400, singles=0.0, pipelined=1)
+    began = ("CreateMultipartUpload", "POST")  # nobody knows the id of an upload whose first answer is lost
+
+    def decide(request: Request) -> Fault | None:
+        return Fault.CUT_AFTER if rng.random() < 0.2 and request.operation not in began else None
+
+    for _ in range(8):
+        proxy.decide = decide
+        sink.start(FaultAt("live/before read object", rng.randint(2, 80)))
+        load = Load(sink.ledger, rng, large)
+        port = await sink.port()
+        while sink.process.alive:
+            await load.send(port, 4)
+            sink.signal(signal.SIGHUP)
+    operations = set(proxy.operations)
+    proxy.decide = lambda _: None
+    tell(f"{server.name}: 8 kills during multipart uploads", await sink.drained_verdict())
+    assert "UploadPart" in operations
+    left = client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    assert not [one["Key"] for one in left if one["Key"] != ".s3sink-probe"]

@@ -9,9 +9,11 @@ from random import Random
 import pytest
 from s3sink_ingester.errors import FormatTooNew, VolumeLocked
 
+from tests.crash import scenario
 from tests.crash.conftest import MakeSink, Tell
 from tests.crash.ledger import Fate
 from tests.crash.load import Load, Shape
+from tests.crash.points import Fault
 from tests.crash.sink import Sink
 
 SINGLES = Shape(partitions=4, size=300, singles=1.0, pipelined=1)
@@ -81,6 +83,45 @@ async def test_a_byte_in_the_middle_of_the_journal(make_sink: MakeSink, tell: Te
     verdict = sink.verdict()
     assert verdict.unacked_found == 0
     tell("a corrupt byte in the journal", verdict)
+
+
+async def test_a_sealed_object_that_rots(make_sink: MakeSink, tell: Tell, tmp_path: Path) -> None:
+    """It goes into the quarantine, whole, whenever the process is killed on the way; all others are uploaded."""
+    image = make_sink("image", batch={"window": "24h", "maxBytes": "8Ki"})
+    image.block_uploads()
+    image.start()
+    load = Load(image.ledger, Random(1), Shape(size=300))
+    while (await image.status())["store"]["sealed_backlog"] < 4:
+        await load.send_until_acked(await image.port(), 20)
+    image.kill()
+    image.unblock_uploads()
+    report = image.inspected()
+    assert report is not None
+    rotten = report.sealed_objects[1]
+    path = image.buffer / "objects" / f"{rotten.chunk_id:016x}.obj"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x01
+    path.write_bytes(data)
+
+    whole = scenario.copy(image, tmp_path / "whole")
+    await put_aside(whole, path.name, rotten.records)
+    points = [point for point in scenario.passages(whole) if "quarantine" in point and "mkdir" not in point]
+    assert points
+    for number, point in enumerate(points):
+        sink = scenario.copy(image, tmp_path / f"rot-{number}")
+        sink.start(Fault(point), until_drained=True)
+        await sink.exited()
+        await put_aside(sink, path.name, rotten.records)
+
+
+async def put_aside(sink: Sink, name: str, records: int) -> None:
+    """Drain; the named object has to be in the quarantine, and everything else in the bucket."""
+    store = (await sink.drain())["status"]["store"]
+    assert (store["quarantined_records"], store["buffered_records"]) == (records, 0)
+    assert store["accepted_records"] == store["uploaded_records"] + records
+    assert (sink.buffer / "quarantine" / name).exists()
+    verdict = sink.verdict()
+    assert (verdict.duplicated, verdict.acked - verdict.lost) == (0, store["uploaded_records"])
 
 
 def flip(journal: Path, marker: bytes) -> str:
