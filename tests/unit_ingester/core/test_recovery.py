@@ -131,6 +131,7 @@ async def test_a_chunk_file_that_is_longer_than_the_base() -> None:
     machine.disk.open(path).append(b"r9999 never acknowledged\n")
     store = await machine.start()
     assert store.status().damage == ()
+    assert b"r9999" not in machine.disk.read(path), "what the file shows is what the object will hold"
     await still_works(machine)
     await finish_and_check(machine)
 
@@ -161,6 +162,30 @@ async def test_a_damaged_object(how: str) -> None:
     assert status.quarantined_records == obj.records
     machine.ledger.check(lost=obj.records)
     assert not machine.disk.listdir("objects")
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("found_by", ["recovery", "upload"])
+async def test_what_was_moved_aside_stays_there_through_a_power_loss(found_by: str, seed: int) -> None:
+    machine = await machine_with_everything(seed)
+    obj = next(iter(machine.running.table.sealed.values()))
+    name = obj.path.rpartition("/")[2]
+    await machine.settle()
+    if found_by == "upload":
+        machine.fake.corrupt(obj.path, obj.size // 2, b"\xff\x00\xff")
+        machine.upload = True
+        await machine.settle()
+        assert obj.chunk_id not in machine.running.table.sealed
+    else:
+        await machine.kill()
+        machine.disk.open(obj.path).truncate(obj.size - 1)
+        await machine.start()
+        await machine.settle()
+    assert name in machine.disk.listdir("quarantine")
+    await machine.power_loss()
+    assert name in machine.disk.listdir("quarantine")
+    await machine.finish()
+    machine.ledger.check(lost=obj.records)
 
 
 async def test_a_corrupt_object_that_can_not_be_moved_is_kept() -> None:
@@ -572,6 +597,25 @@ async def test_relaxed_a_power_loss_costs_the_last_moments_only(seed: int) -> No
     assert sealed <= set(found)
     assert set(found.values()) <= {1}
     assert not put_aside(machine.disk) - set(found) & sealed
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_relaxed_what_comes_before_a_rotation_is_durable_with_it(seed: int) -> None:
+    """The new segment's snapshot counts on it."""
+    machine = Machine(seed, durable=False, limits=LONG)
+    store = await machine.start()
+    await machine.settle()
+    machine.lanes.held.add("chunk-files")
+    before: set[str] = set()
+    while store.log.segment_count < 2:
+        before = set(machine.ledger.acked)
+        machine.send(partitions=3, records=6)
+        await machine.settle()
+    await machine.power_loss()
+    store = await machine.start()
+    assert store.status().damage == ()
+    await machine.finish()
+    assert before <= set(machine.ledger.found())
 
 
 async def test_relaxed_a_stop_in_order_syncs() -> None:
