@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the servers that the tests run against, pinned by go.mod and go.sum beside this file.
+# Builds the servers that the tests run against, pinned by the go.mod and go.sum under tools/.
 # Binaries are kept outside the work tree, in a folder named by what they were built from, so that each is
-# built once a machine. S3SINK_TOOLS (a folder of ready binaries) overrides it: nothing is built then.
+# built once a machine. Binaries that you have are taken instead: those of Kubernetes from KUBEBUILDER_ASSETS,
+# any from S3SINK_TOOLS (nothing is built then).
 #
 # usage: tests/cluster/build.sh [TOOL...]             build what is missing (default: every tool)
 #        tests/cluster/build.sh --print-dir [TOOL...]  the same, then print the folder of the binaries
@@ -9,9 +10,17 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-declare -A packages=( # tool → its Go package; each is a `tool` line of go.mod
-    [versitygw]=github.com/versity/versitygw/cmd/versitygw
+declare -A packages=( # tool → module under tools/, and the package in it; each is a `tool` line of its go.mod
+    [versitygw]="s3 github.com/versity/versitygw/cmd/versitygw"
+    [etcd]="kubernetes go.etcd.io/etcd/server/v3"
+    [helm]="kubernetes helm.sh/helm/v4/cmd/helm"
+    [kube-apiserver]="kubernetes k8s.io/kubernetes/cmd/kube-apiserver"
+    [kube-controller-manager]="kubernetes k8s.io/kubernetes/cmd/kube-controller-manager"
+    [kube-scheduler]="kubernetes k8s.io/kubernetes/cmd/kube-scheduler"
+    [kubectl]="kubernetes k8s.io/kubernetes/cmd/kubectl"
 )
+# Manifests that a module brings: folder in the cache → module under tools/, and the folder in its source.
+prometheus_crds="prometheus github.com/prometheus-operator/prometheus-operator example/prometheus-operator-crd"
 
 print_dir=false
 if [ "${1:-}" = --print-dir ]; then
@@ -19,10 +28,10 @@ if [ "${1:-}" = --print-dir ]; then
     shift
 fi
 tools=("$@")
-[ ${#tools[@]} -gt 0 ] || mapfile -t tools < <(printf '%s\n' "${!packages[@]}" | sort)
+[ ${#tools[@]} -gt 0 ] || mapfile -t tools < <(printf '%s\n' "${!packages[@]}" prometheus-crds | sort)
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/s3sink
-key=$(cat "$here/go.mod" "$here/go.sum" | sha256sum | cut -c1-16)
+key=$(cat "$here"/tools/*/go.{mod,sum} | sha256sum | cut -c1-16)
 bin=${S3SINK_TOOLS:-$cache/tools-$key}
 
 go_command() { # the Go on PATH if it is new enough, else the pinned one from requirements/bootstrap-go.lock
@@ -41,9 +50,20 @@ go_command() { # the Go on PATH if it is new enough, else the pinned one from re
     echo "$venv/bin/go"
 }
 
+version_flags() { # what a release build would say of itself; clients (kubectl, Helm) read the server's version
+    local version
+    version=$(awk '$1 == "k8s.io/kubernetes" { print $2; exit }' go.mod)
+    [ -n "$version" ] || return 0
+    local minor=${version#v1.} package
+    for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+        printf ' -X %s.%s' "$package" "gitVersion=$version" "$package" gitMajor=1 \
+            "$package" "gitMinor=${minor%%.*}" "$package" gitTreeState=clean
+    done
+}
+
 build() { # build TOOL: under a lock, since several test workers may ask at once
-    local tool=$1 go
-    [ -x "$bin/$tool" ] && return
+    local tool=$1 module package go
+    [ -e "$bin/$tool" ] && return
     if [ -n "${S3SINK_TOOLS:-}" ]; then
         echo "S3SINK_TOOLS is $S3SINK_TOOLS, which holds no $tool" >&2
         return 1
@@ -51,19 +71,33 @@ build() { # build TOOL: under a lock, since several test workers may ask at once
     mkdir -p "$bin"
     (
         flock 9
-        [ -x "$bin/$tool" ] && exit
-        go=$(go_command "$(awk '$1 == "go" { print $2 }' "$here/go.mod")")
-        echo "Building $tool into $bin (once a machine; some minutes)" >&2
-        cd "$here"
-        CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS='-mod=readonly -trimpath -buildvcs=false' GOWORK=off \
-            "$go" build -o "$bin/.$tool.part" "${packages[$tool]}" >&2
+        [ -e "$bin/$tool" ] && exit
+        if [ "$tool" = prometheus-crds ]; then
+            read -r module package folder <<<"$prometheus_crds"
+        else
+            read -r module package <<<"${packages[$tool]}"
+        fi
+        if [ "$module" = kubernetes ] && [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -x "$KUBEBUILDER_ASSETS/$tool" ]; then
+            exit # whoever starts it looks there first
+        fi
+        cd "$here/tools/$module"
+        go=$(go_command "$(awk '$1 == "go" { print $2 }' go.mod)")
+        export CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS='-mod=readonly -trimpath -buildvcs=false'
+        if [ "$tool" = prometheus-crds ]; then
+            "$go" mod download "$package"
+            cp -r "$("$go" list -m -f '{{.Dir}}' "$package")/$folder" "$bin/.$tool.part"
+            chmod -R u+w "$bin/.$tool.part" # a module's files are read-only
+        else
+            echo "Building $tool into $bin (once a machine; some minutes)" >&2
+            "$go" build -ldflags "-s -w$(version_flags)" -o "$bin/.$tool.part" "$package" >&2
+        fi
         mv "$bin/.$tool.part" "$bin/$tool"
     ) 9>"$bin/.lock"
 }
 
 for tool in "${tools[@]}"; do
-    if [ -z "${packages[$tool]:-}" ]; then
-        echo "build.sh: no tool named $tool; there are: ${!packages[*]}" >&2
+    if [ -z "${packages[$tool]:-}" ] && [ "$tool" != prometheus-crds ]; then
+        echo "build.sh: no tool named $tool; there are: ${!packages[*]} prometheus-crds" >&2
         exit 2
     fi
     build "$tool"

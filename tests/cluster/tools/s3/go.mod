@@ -1,4 +1,4 @@
-module s3sink.dev/tests/cluster
+module s3sink.dev/tests/cluster/tools/s3
 
 go 1.25.0
 
