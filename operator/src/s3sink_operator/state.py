@@ -118,15 +118,18 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Server-side apply of labels and annotations on a volume claim that is there, and on no other of its name.
+    """Server-side apply of labels, annotations and size on a volume claim, if it is still the one that was observed.
 
-    What is left out and was marked before goes away: ``labels`` and ``annotations`` are all that the operator wants.
+    They are the whole of what the operator wants on it: what was marked before and is left out here goes away.
     """
 
     ref: Ref
     uid: str
+    resource_version: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    storage: str
+    """The size that is requested; a larger one grows the volume."""
     reason: str
 
 
