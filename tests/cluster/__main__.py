@@ -1,0 +1,24 @@
+"""`make cluster`: a control plane with the CRD and a node that runs ingesters, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import suppress
+
+from tests.rig import controlplane, kubetools
+
+
+def main() -> None:
+    """Start it, say how to reach it, and wait to be told to end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    started = time.monotonic()
+    with suppress(KeyboardInterrupt), controlplane.running() as plane:
+        controlplane.install(plane, kubetools.ROOT / "crds")
+        print(f"# ready after {time.monotonic() - started:.0f} s; Ctrl-C ends it")
+        print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""One control plane for the whole tier; a namespace for each test."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.rig import controlplane, kubetools
+from tests.rig.kubeapi import NAMESPACES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.rig.controlplane import ControlPlane
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """A real control plane with the CRDs of ``crds/``; nothing runs pods in it."""
+    with controlplane.running() as plane:
+        controlplane.install(plane, kubetools.ROOT / "crds")
+        yield plane
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A new namespace, in which Pod Security is enforced as strictly as it can be; deleted afterwards."""
+    base = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
+    meta = {"generateName": f"{base}-", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+    made = control_plane.api.create(NAMESPACES, {"metadata": meta})
+    name: str = made["metadata"]["name"]
+    yield name
+    control_plane.api.delete(NAMESPACES, "", name)
