@@ -9,10 +9,10 @@ SOURCES := ingester/src operator/src tests
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check format test bench lock tools clean
+.PHONY: help setup run demo check format test bench lock manifests tools clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install the development environment into .venv
 
@@ -50,6 +50,9 @@ bench: $(READY) tools ## measure throughput, with peers that are on PATH beside 
 
 tools: ## build the servers that tests run against, once a machine
 	tests/cluster/build.sh
+
+manifests: ## write what is made from the CRD and the chart, such as deploy/operator.yaml
+	scripts/manifests.sh "$$(tests/cluster/build.sh --print-dir helm)/helm"
 
 lock: ## resolve requirements/*.lock again (UPGRADE=1: to the newest versions)
 	scripts/lock.sh "$$(scripts/uv.sh $(PYTHON))" $(if $(UPGRADE),--upgrade)
