@@ -18,6 +18,8 @@ declare -A packages=( # tool → module under tools/, and the package in it; eac
     [kube-controller-manager]="kubernetes k8s.io/kubernetes/cmd/kube-controller-manager"
     [kube-scheduler]="kubernetes k8s.io/kubernetes/cmd/kube-scheduler"
     [kubectl]="kubernetes k8s.io/kubernetes/cmd/kubectl"
+    [kube-proxy]="kubernetes k8s.io/kubernetes/cmd/kube-proxy"
+    [kubelet]="kubernetes k8s.io/kubernetes/cmd/kubelet"
 )
 # Manifests that a module brings: folder in the cache → module under tools/, and the folder in its source.
 prometheus_crds="prometheus github.com/prometheus-operator/prometheus-operator example/prometheus-operator-crd"

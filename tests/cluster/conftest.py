@@ -9,6 +9,7 @@ import pytest
 
 from tests.rig import controlplane, kubetools
 from tests.rig.kubeapi import NAMESPACES
+from tests.rig.kubelet import Kubelet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,3 +34,21 @@ def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> It
     name: str = made["metadata"]["name"]
     yield name
     control_plane.api.delete(NAMESPACES, "", name)
+
+
+@pytest.fixture(scope="session")
+def kubelet(control_plane: ControlPlane) -> Iterator[Kubelet]:
+    """Nodes that run pods as processes."""
+    with Kubelet(control_plane) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _sound_rig(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The rig's own failures are told by the test in which they happen."""
+    yield
+    if "kubelet" in request.fixturenames:
+        failures = request.getfixturevalue("kubelet").failures
+        told = "\n".join(failures)
+        failures.clear()
+        assert not told, told

@@ -62,6 +62,8 @@ class ControlPlane:
         (directory / "tokens.csv").write_text(f"{self._token},admin,admin,system:masters\n")
         self.ca = self._authority.path
         self.kubeconfig = directory / "kubeconfig"
+        self.api = Api("", self.ca, self._token)
+        """A client with the rights of an administrator."""
         self._etcd_url = self.url = ""
         self._port = 0
         self._children: dict[str, Process] = {}
@@ -72,11 +74,6 @@ class ControlPlane:
             raise
 
     # ---- clients
-
-    @property
-    def api(self) -> Api:
-        """A client with the rights of an administrator."""
-        return Api(self.url, self.ca, self._token)
 
     def kubectl(
         self, *arguments: str, stdin: str | None = None, check: bool = True
@@ -191,6 +188,7 @@ class ControlPlane:
     def _start_first_apiserver(self) -> None:
         self._port = free_port()
         self.url = f"https://127.0.0.1:{self._port}"
+        self.api = Api(self.url, self.ca, self._token)
         self._start_apiserver()
 
     def _start_apiserver(self) -> None:
@@ -260,6 +258,8 @@ def _retried(start: Callable[[], None]) -> None:
 def install(plane: ControlPlane, *folders: Path) -> None:
     """Apply the manifests in folders and wait until every custom resource definition among them is served."""
     for folder in folders:
+        if not any(folder.glob("*.yaml")):
+            return
         plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(folder))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
