@@ -9,7 +9,7 @@ SOURCES := ingester/src operator/src tests
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check format test bench lock manifests tools clean
+.PHONY: help setup run demo check format test bench cluster lock manifests tools clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: check tools ## everything: check, then unit, contract, S3, crash and demo 
 bench: $(READY) tools ## measure throughput, with peers that are on PATH beside it
 	@scripts/system-packages.sh wrk
 	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/python -m tests.bench
+
+cluster: $(READY) tools ## a Kubernetes control plane with the CRD and nodes that run ingesters; prints its kubeconfig
+	@S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/python -m tests.cluster
 
 tools: ## build the servers that tests run against, once a machine
 	tests/cluster/build.sh
