@@ -10,6 +10,9 @@ import pytest
 from tests.rig import controlplane, kubetools
 from tests.rig.kubeapi import NAMESPACES
 from tests.rig.kubelet import Kubelet
+from tests.rig.operators import Operator
+from tests.rig.s3servers import S3Server, versitygw
+from tests.rig.sinks import LiveSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +44,35 @@ def kubelet(control_plane: ControlPlane) -> Iterator[Kubelet]:
     """Nodes that run pods as processes."""
     with Kubelet(control_plane) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server: versitygw, which keeps all in files."""
+    with versitygw(kubetools.find("versitygw"), tmp_path_factory.mktemp("versitygw")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _only_operator(control_plane: ControlPlane) -> Iterator[Operator]:
+    with Operator(control_plane) as started:
+        yield started
+
+
+@pytest.fixture
+def operator(_only_operator: Operator) -> Operator:
+    """The operator, which cares for all namespaces. A test may kill it, stop it, start it: the next one finds it up."""
+    if not _only_operator.process.alive:
+        _only_operator.start()
+    return _only_operator
+
+
+@pytest.fixture
+def sink(control_plane: ControlPlane, kubelet: Kubelet, s3: S3Server, namespace: str) -> LiveSink:
+    """A sink that isn't applied yet; its bucket and its Secret are there."""
+    made = LiveSink(control_plane, kubelet, s3, namespace)
+    made.prepare()
+    return made
 
 
 @pytest.fixture(autouse=True)
