@@ -202,6 +202,8 @@ class Plan:
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
     """None: only at the next event or resync."""
+    is_upgrading: bool = False
+    """Not all of its ingesters run the operator's image yet."""
 
 
 # ---- edges

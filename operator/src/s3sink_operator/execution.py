@@ -1,0 +1,84 @@
+"""Carries out actions: each becomes one request, to the API server or to an ingester."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from s3sink_operator import names
+from s3sink_operator.state import (
+    Action,
+    Apply,
+    Cluster,
+    Delete,
+    Drain,
+    Ingesters,
+    Mark,
+    Object,
+    Resume,
+    SetFinalizer,
+)
+
+
+async def execute(action: Action, sink: Object, cluster: Cluster, ingesters: Ingesters) -> None:
+    """Raises what ``Cluster`` and ``Ingesters`` raise."""
+    match action:
+        case Apply():
+            await cluster.apply(action.manifest)
+        case Mark():
+            await cluster.apply(_claim(action))
+        case Delete():
+            await cluster.delete(action)
+        case Drain():
+            await ingesters.drain(action)
+        case Resume():
+            await ingesters.resume(action)
+        case SetFinalizer():
+            finalizers = {"finalizers": [names.FINALIZER]} if action.present else {}
+            await cluster.apply(_part_of(sink, finalizers))
+
+
+async def write_status(status: Object, sink: Object, cluster: Cluster) -> None:
+    """The whole status. Raises what ``Cluster`` raises."""
+    await cluster.apply({**_part_of(sink, {}), "status": status}, subresource="status")
+
+
+def is_release(action: Action) -> bool:
+    """After it there may be no sink any more."""
+    return isinstance(action, SetFinalizer) and not action.present
+
+
+def describe(action: Action) -> str:
+    """In a few words, for logs and messages."""
+    match action:
+        case Apply():
+            what = f"apply {action.manifest['kind']} {action.manifest['metadata']['name']}"
+        case Mark() | Delete():
+            what = f"{type(action).__name__.lower()} {action.ref.kind} {action.ref.name}"
+        case Drain() | Resume():
+            what = f"{type(action).__name__.lower()} {action.pod}"
+        case SetFinalizer():
+            what = "set the finalizer" if action.present else "take the finalizer off"
+    return f"{what}: {action.reason}"
+
+
+def _part_of(sink: Object, metadata: dict[str, Any]) -> dict[str, Any]:
+    """What is applied to the sink itself. The UID keeps a sink that is gone from being made again, without a spec."""
+    meta = sink["metadata"]
+    known = {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]}
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {**known, **metadata}}
+
+
+def _claim(mark: Mark) -> Object:
+    return {
+        "apiVersion": mark.ref.api_version,
+        "kind": mark.ref.kind,
+        "metadata": {
+            "name": mark.ref.name,
+            "namespace": mark.ref.namespace,
+            "uid": mark.uid,
+            "resourceVersion": mark.resource_version,
+            "labels": dict(mark.labels),
+            "annotations": dict(mark.annotations),
+        },
+        "spec": {"resources": {"requests": {"storage": mark.storage}}},
+    }

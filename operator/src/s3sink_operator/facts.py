@@ -1,0 +1,91 @@
+"""Everything that a sink's status is made of: what was observed, and what the state machines decided about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from s3sink_operator.deletion import Deletion
+from s3sink_operator.fleet import Fleet, is_pod_ready, is_terminating
+from s3sink_operator.growth import Growth
+from s3sink_operator.pods import Trouble, trouble_of
+from s3sink_operator.references import Problem
+from s3sink_operator.scaling import Scaling
+from s3sink_operator.state import Object, Report
+from s3sink_operator.wishes import Wishes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How far the StatefulSet's pods are."""
+
+    replicas: int
+    ready: int
+    updated: int
+    is_done: bool
+    """Every pod runs what was applied last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """See each type."""
+
+    fleet: Fleet
+    wishes: Wishes
+    problems: tuple[Problem, ...]
+    conflicts: tuple[str, ...]
+    """What stands where a child should be."""
+    scaling: Scaling
+    growth: Growth | None
+    """None while the sink is being deleted."""
+    deletion: Deletion | None
+    is_paused: bool
+
+    @property
+    def desired(self) -> int:
+        """How many ingesters there are to be."""
+        return 0 if self.deletion is not None else self.wishes.replicas
+
+    @property
+    def rollout(self) -> Rollout:
+        """Of the StatefulSet; zeros if there is none."""
+        return rollout_of(self.fleet.stateful_set)
+
+    @property
+    def reports(self) -> Mapping[str, Report]:
+        """What pods say, by their names, in the order of their ordinals."""
+        return {slot.report.pod: slot.report for slot in self.fleet.slots.values() if slot.report is not None}
+
+    @property
+    def ready(self) -> int:
+        """How many of the wanted ingesters take records."""
+        wanted = [slot.pod for slot in self.fleet.slots.values() if slot.ordinal < self.desired]
+        return sum(pod is not None and is_pod_ready(pod) and not is_terminating(pod) for pod in wanted)
+
+    @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """Of the wanted ingesters; those that won't pass by themselves first."""
+        found = [
+            trouble
+            for slot in self.fleet.slots.values()
+            if slot.ordinal < self.desired
+            and slot.pod is not None
+            and (trouble := trouble_of(slot.pod, slot.report)) is not None
+        ]
+        return tuple(sorted(found, key=lambda trouble: not trouble.needs_help))
+
+
+def rollout_of(stateful_set: Object | None) -> Rollout:
+    """Read it from a StatefulSet."""
+    if stateful_set is None:
+        return Rollout(replicas=0, ready=0, updated=0, is_done=False)
+    status = stateful_set.get("status") or {}
+    wanted = stateful_set["spec"].get("replicas", 1)
+    replicas, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
+    seen = status.get("observedGeneration", 0) >= stateful_set["metadata"].get("generation", 1)
+    return Rollout(
+        replicas=replicas,
+        ready=status.get("readyReplicas", 0),
+        updated=updated,
+        is_done=seen and replicas == updated == wanted,
+    )

@@ -1,0 +1,192 @@
+"""Growing volumes in place, without restarting a pod unless the file system can't grow under it. Pure.
+
+1. Each active claim that is smaller than what is wanted is patched; one that somebody made larger is left so.
+2. Once all of them are as large, the StatefulSet's claim template, which can't be changed, follows: the StatefulSet is
+   deleted without its pods, just the one that was observed, and the next pass makes it again around them with the
+   identical pod template. Only while nothing else moves, so that this never coincides with a rollout.
+3. A file system that waits for its pod to end (``FileSystemResizePending``) gets some minutes to grow online; then the
+   pods are restarted, one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from s3sink_operator import quantities, units
+from s3sink_operator.fleet import (
+    Fleet,
+    Slot,
+    condition,
+    is_pod_ready,
+    is_terminating,
+    time_of,
+    uid_of,
+)
+from s3sink_operator.state import Action, Delete, Object, ref_of
+
+ONLINE_GROWTH: Final = timedelta(minutes=5)
+"""How long a file system may take to grow under a running pod before that is restarted."""
+
+_ERRORS: Final = ("ControllerResizeError", "NodeResizeError")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """What is to be done, and how far it is."""
+
+    reason: str
+    """``UpToDate``, ``Resizing``, ``FileSystemResizePending``, ``NotExpandable`` or ``ResizeFailed``."""
+    message: str
+    storage: Mapping[int, str] = field(default_factory=dict)
+    """By ordinal: what its claim is to request."""
+    resizing: frozenset[int] = frozenset()
+    """Ordinals whose volumes aren't as large as they are to be."""
+    actions: tuple[Action, ...] = ()
+
+
+def grow(
+    fleet: Fleet, desired: int, size: str, storage_class: Object | None, *, is_settled: bool, now: datetime
+) -> Growth:
+    """Decide. ``is_settled``: the StatefulSet is as rendered but for its claim template, rolled out, not scaling."""
+    active = [slot for slot in fleet.slots.values() if slot.ordinal < desired and _is_bound(slot)]
+    smaller = [slot for slot in active if _requested(slot) < quantities.parse(size)]
+    if smaller and not _expands(storage_class):
+        return Growth(
+            reason="NotExpandable",
+            message=_not_expandable(smaller, size, storage_class),
+            resizing=frozenset(slot.ordinal for slot in smaller),
+        )
+    if smaller:
+        ordinals = frozenset(slot.ordinal for slot in smaller)
+        return Growth(
+            reason="Resizing",
+            message=f"{_volumes(ordinals)} grow to {size}",
+            storage=dict.fromkeys(ordinals, size),
+            resizing=ordinals,
+        )
+    growing = [slot for slot in active if _capacity(slot) < _requested(slot)]
+    if growing:
+        return _wait(fleet, growing, size, is_settled=is_settled, now=now)
+    return _template(fleet, size, is_settled=is_settled)
+
+
+def usable_claim(fleet: Fleet, desired: int, size: str) -> str:
+    """What the ingesters may count on: the size of the smallest volume, until all have grown to ``size``."""
+    capacities = [
+        _capacity(slot) for slot in fleet.slots.values() if slot.ordinal < desired and _is_bound(slot)
+    ]
+    smallest = min((one for one in capacities if one), default=quantities.parse(size))
+    return size if smallest >= quantities.parse(size) else units.format_size(int(smallest))
+
+
+def _wait(fleet: Fleet, growing: list[Slot], size: str, *, is_settled: bool, now: datetime) -> Growth:
+    ordinals = frozenset(slot.ordinal for slot in growing)
+    errors = [text for slot in growing if (text := _error(slot)) is not None]
+    if errors:
+        return Growth(reason="ResizeFailed", message="; ".join(errors), resizing=ordinals)
+    pending = [slot for slot in growing if _pending_since(slot) is not None]
+    if not pending:
+        return Growth(reason="Resizing", message=f"{_volumes(ordinals)} grow to {size}", resizing=ordinals)
+    return Growth(
+        reason="FileSystemResizePending",
+        message=f"the file systems of {_volumes(slot.ordinal for slot in pending)} wait to grow; where that isn't "
+        "possible under a running pod, pods are restarted one at a time",
+        resizing=ordinals,
+        actions=_restart(fleet, pending, now) if is_settled else (),
+    )
+
+
+def _restart(fleet: Fleet, pending: list[Slot], now: datetime) -> tuple[Action, ...]:
+    """One pod whose volume has waited long enough, while all others are ready."""
+    for slot in reversed(pending):
+        since = _pending_since(slot)
+        others = [one.pod for one in fleet.slots.values() if one.ordinal != slot.ordinal and one.has_replica]
+        if since is None or now - since < ONLINE_GROWTH or slot.pod is None or is_terminating(slot.pod):
+            continue
+        if all(pod is not None and is_pod_ready(pod) and not is_terminating(pod) for pod in others):
+            return (
+                Delete(
+                    ref_of(slot.pod), uid_of(slot.pod), "its file system grows only when it is mounted again"
+                ),
+            )
+    return ()
+
+
+def _template(fleet: Fleet, size: str, *, is_settled: bool) -> Growth:
+    """All volumes are as large as they are to be."""
+    done = Growth(reason="UpToDate", message="all volumes are as large as they are to be")
+    stateful_set = fleet.stateful_set
+    if stateful_set is None or is_terminating(stateful_set) or not is_settled:
+        return done
+    if template_size(stateful_set) >= quantities.parse(size):
+        return done
+    reason = f"its claim template, which can't be changed, is to say {size}; its pods stay"
+    return Growth(
+        reason="Resizing",
+        message="the StatefulSet is made again around its pods, so that new volumes are as large",
+        actions=(Delete(ref_of(stateful_set), uid_of(stateful_set), reason, propagation="Orphan"),),
+    )
+
+
+def template_size(stateful_set: Object) -> Any:
+    """What the claim template requests, in bytes."""
+    (template,) = stateful_set["spec"]["volumeClaimTemplates"]
+    return quantities.parse(template["spec"]["resources"]["requests"]["storage"])
+
+
+def _is_bound(slot: Slot) -> bool:
+    claim = slot.claim
+    return (
+        claim is not None
+        and slot.is_ours
+        and not is_terminating(claim)
+        and claim.get("status", {}).get("phase") == "Bound"
+    )
+
+
+def _requested(slot: Slot) -> Any:
+    claim: Object = slot.claim or {}
+    return quantities.parse(claim["spec"]["resources"]["requests"]["storage"])
+
+
+def _capacity(slot: Slot) -> Any:
+    claim: Object = slot.claim or {}
+    return quantities.parse(claim.get("status", {}).get("capacity", {}).get("storage", 0))
+
+
+def _pending_since(slot: Slot) -> datetime | None:
+    """Since when the volume has grown and its file system hasn't."""
+    found = condition(slot.claim or {}, "FileSystemResizePending")
+    if found is None or found["status"] != "True":
+        return None
+    return time_of(found["lastTransitionTime"])
+
+
+def _error(slot: Slot) -> str | None:
+    for type_ in _ERRORS:
+        found = condition(slot.claim or {}, type_)
+        if found is not None and found["status"] == "True":
+            name = (slot.claim or {})["metadata"]["name"]
+            return f"{name}: {found.get('message') or type_}"
+    return None
+
+
+def _expands(storage_class: Object | None) -> bool:
+    return storage_class is not None and bool(storage_class.get("allowVolumeExpansion"))
+
+
+def _not_expandable(smaller: list[Slot], size: str, storage_class: Object | None) -> str:
+    name = storage_class["metadata"]["name"] if storage_class is not None else None
+    which = f"the StorageClass {name} doesn't allow it" if name else "they have no StorageClass"
+    return (
+        f"{_volumes(slot.ordinal for slot in smaller)} can't grow to {size}: {which} (allowVolumeExpansion); "
+        "set buffer.size back, or let the class expand volumes"
+    )
+
+
+def _volumes(ordinals: Iterable[int]) -> str:
+    listed = sorted(ordinals)
+    return f"volume{'s' if len(listed) > 1 else ''} {', '.join(map(str, listed))}"

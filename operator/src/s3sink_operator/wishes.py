@@ -1,0 +1,74 @@
+"""The few wishes that are followed even while the rest of a spec can't be: how many, how large, what to keep. Pure.
+
+The API server has checked their types. A field that is missing has the CRD's default; what can't be read as it should
+(a CRD of another version) has it too, so that a sink can always be scaled and deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from s3sink_operator.spec import Buffer, Spec
+from s3sink_operator.state import Object
+from s3sink_operator.units import parse_size
+
+WhenScaled = Literal["DeleteAfterDrain", "Retain"]
+WhenDeleted = Literal["DrainThenDelete", "DrainThenRetain", "Retain", "DiscardData"]
+
+_BUFFER = Buffer()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """See the fields of the same names in ``spec``."""
+
+    replicas: int
+    size: str
+    high_watermark_percent: int
+    when_scaled: WhenScaled
+    when_deleted: WhenDeleted
+    port: int
+    has_tls: bool
+
+
+def wishes_of(sink: Object) -> Wishes:
+    """Read them from a sink."""
+    spec = _map(sink.get("spec"))
+    buffer, service = _map(spec.get("buffer")), _map(spec.get("service"))
+    return Wishes(
+        replicas=_int(spec.get("replicas"), Spec.model_fields["replicas"].default),
+        size=_size(buffer.get("size")),
+        high_watermark_percent=_int(buffer.get("highWatermarkPercent"), _BUFFER.high_watermark_percent),
+        # Of what isn't known, nothing is deleted.
+        when_scaled=cast(
+            WhenScaled, _one_of(buffer.get("whenScaled", _BUFFER.when_scaled), WhenScaled, "Retain")
+        ),
+        when_deleted=cast(
+            WhenDeleted,
+            _one_of(buffer.get("whenDeleted", _BUFFER.when_deleted), WhenDeleted, "DrainThenRetain"),
+        ),
+        port=_int(service.get("port"), 80),
+        has_tls=bool(_map(_map(spec.get("source")).get("tls")).get("secretRef")),
+    )
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _int(value: object, default: int) -> int:
+    return value if isinstance(value, int) and value >= 0 else default
+
+
+def _size(value: object) -> str:
+    try:
+        parse_size(str(value))
+    except ValueError:
+        return _BUFFER.size
+    return str(value)
+
+
+def _one_of(value: object, choices: Any, otherwise: str) -> str:
+    return value if isinstance(value, str) and value in get_args(choices) else otherwise
