@@ -1,0 +1,104 @@
+"""The Job that empties a volume which has no pod. Pure.
+
+It outlives the sink and its children, so it refers to none of them that it can do without: no owner reference, and its
+settings come with it, as an annotation that is mounted as a file. Its pods don't have the label that Services,
+StatefulSets and budgets select by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from s3sink_operator import names
+from s3sink_operator.manifests import pod, settings
+from s3sink_operator.manifests.base import Context, Owner, orphan, with_hash
+from s3sink_operator.spec import Spec
+from s3sink_operator.state import JOB
+
+KIND = (JOB.api_version, JOB.kind)
+
+GRACE_SECONDS: Final = 30
+RETRIES: Final = 6
+HOPELESS: Final = (2, 4)
+"""Exit codes that another try wouldn't change: settings that can't be used, a volume of a newer format."""
+
+
+def drain_jobs(spec: Spec, owner: Owner, context: Context) -> Callable[[int], dict[str, Any]]:
+    """What makes the Job of an ordinal."""
+
+    def job(ordinal: int) -> dict[str, Any]:
+        return with_hash(_job(spec, owner, context, ordinal))
+
+    return job
+
+
+def _job(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, Any]:
+    manifest = orphan(
+        KIND,
+        names.drain_job(owner.name, ordinal),
+        owner,
+        spec={
+            "backoffLimit": RETRIES,
+            "podFailurePolicy": {
+                "rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {
+                            "containerName": names.CONTAINER,
+                            "operator": "In",
+                            "values": list(HOPELESS),
+                        },
+                    },
+                ]
+            },
+            "template": {
+                "metadata": _pod_metadata(spec, owner, context, ordinal),
+                "spec": _pod(spec, owner, context, ordinal),
+            },
+        },
+    )
+    manifest["metadata"]["labels"][names.ORDINAL_LABEL] = str(ordinal)
+    return manifest
+
+
+def _pod_metadata(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, Any]:
+    ours = {name: value for name, value in names.labels(owner.name).items() if name != names.SINK_LABEL}
+    return {
+        "labels": {
+            **spec.pod_template.labels,
+            **ours,
+            "app.kubernetes.io/component": "drain",
+            names.SINK_UID_LABEL: owner.uid,
+            names.ORDINAL_LABEL: str(ordinal),
+        },
+        "annotations": {
+            **spec.pod_template.annotations,
+            names.SETTINGS: settings.text(spec, context.volume_size),
+        },
+    }
+
+
+def _pod(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, Any]:
+    container = {
+        **pod.container(spec, context, ["drain"]),
+        # Objects are called as those of the pod that took the records.
+        "env": pod.environment(spec, {"value": names.pod(owner.name, ordinal)}),
+    }
+    field = {"fieldPath": f"metadata.annotations['{names.SETTINGS}']"}
+    return {
+        **pod.pod_spec(spec, owner, container),
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "volumes": [
+            {
+                "name": names.BUFFER_VOLUME,
+                "persistentVolumeClaim": {"claimName": names.volume_claim(owner.name, ordinal)},
+            },
+            {
+                "name": pod.SETTINGS_VOLUME,
+                "downwardAPI": {"items": [{"path": settings.FILE, "fieldRef": field}]},
+            },
+        ],
+    }

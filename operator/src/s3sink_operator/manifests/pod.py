@@ -1,0 +1,115 @@
+"""What pods of the StatefulSet and of drain Jobs have in common: one container, restricted Pod Security. Pure.
+
+What the user's ``podTemplate`` may and may not: labels and annotations are added to ours (the spec refuses keys that
+begin as ours do), environment too (the spec refuses what is set here). Resources are the user's for each of CPU, memory
+and so on that is mentioned in requests or limits, and ours for the others.
+
+No token for the API server is mounted (``automountServiceAccountToken: false``). Workload identities work all the same:
+the webhooks of EKS (IRSA, Pod Identity) put a projected volume with a token of its own into the pod, whatever that
+field says; it is readable because ``fsGroup`` is set.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from s3sink_operator import names
+from s3sink_operator.manifests import service_account, settings
+from s3sink_operator.manifests.base import Context, Owner, given, without_nulls
+from s3sink_operator.spec import Spec
+from s3sink_operator.units import format_size, parse_size
+
+USER: Final = 65532
+"""Of the process and its group, as the image has it; volumes are made writable for the group."""
+READ_BY_GROUP: Final = 0o440
+SETTINGS_VOLUME: Final = "settings"
+COMMAND: Final = "s3sink-ingester"
+
+CPU: Final = "250m"
+MEMORY_BASE: Final = 384 * 2**20
+MEMORY_REQUESTS: Final = 4
+"""Largest requests that the memory has room for: two bodies in flight, as sent and decompressed."""
+
+
+def pod_spec(spec: Spec, owner: Owner, container: dict[str, Any]) -> dict[str, Any]:
+    """What any pod with this container has. Volumes are left to the caller."""
+    template = spec.pod_template
+    return {
+        "serviceAccountName": service_account.name_of(spec, owner),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,  # a Service of any name must not become environment of the ingester
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",  # else each start walks over the whole volume
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        **given(
+            nodeSelector=dict(template.node_selector),
+            tolerations=without_nulls(template.tolerations),
+            affinity=without_nulls(template.affinity),
+            priorityClassName=template.priority_class_name,
+        ),
+        "containers": [container],
+    }
+
+
+def container(spec: Spec, context: Context, command: list[str]) -> dict[str, Any]:
+    """The ingester, its root read-only: it writes only to its volume, so it has no other one that is writable."""
+    return {
+        "name": names.CONTAINER,
+        "image": context.image,
+        "command": [COMMAND, *command, "--config", names.SETTINGS_PATH],
+        "resources": resources(spec),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": names.BUFFER_VOLUME, "mountPath": names.BUFFER_PATH},
+            {"name": SETTINGS_VOLUME, "mountPath": settings.DIRECTORY, "readOnly": True},
+        ],
+    }
+
+
+def environment(spec: Spec, pod_name: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ours, then the user's. ``pod_name``: where ``POD_NAME`` comes from."""
+    secret = spec.destination.credentials.secret_ref
+    env = [{"name": "POD_NAME", **pod_name}]
+    if secret is not None:
+        env += [
+            _from_secret(secret.name, "AWS_ACCESS_KEY_ID"),
+            _from_secret(secret.name, "AWS_SECRET_ACCESS_KEY"),
+            _from_secret(secret.name, "AWS_SESSION_TOKEN", optional=True),
+        ]
+    return env + [without_nulls(one) for one in spec.pod_template.env]
+
+
+def resources(spec: Spec) -> dict[str, Any]:
+    """CPU is requested and not limited: a limit would delay answers for nothing. Memory is limited to what is
+    requested, so that the ingester is never killed for what others use."""
+    wanted = without_nulls(spec.pod_template.resources)
+    requests, limits = _quantities(wanted, "requests"), _quantities(wanted, "limits")
+    mentioned = {*requests, *limits}
+    memory = format_size(MEMORY_BASE + MEMORY_REQUESTS * parse_size(spec.source.max_request_bytes))
+    if "cpu" not in mentioned:
+        requests["cpu"] = CPU
+    if "memory" not in mentioned:
+        requests["memory"] = limits["memory"] = memory
+    return {**wanted, **given(requests=requests, limits=limits)}
+
+
+def _quantities(wanted: dict[str, Any], group: str) -> dict[str, str]:
+    """As text: YAML makes a number of ``cpu: 2``, and server-side apply refuses one."""
+    return {name: str(value) for name, value in (wanted.get(group) or {}).items()}
+
+
+def _from_secret(secret: str, key: str, *, optional: bool = False) -> dict[str, Any]:
+    return {
+        "name": key,
+        "valueFrom": {"secretKeyRef": {"name": secret, "key": key, **given(optional=optional or None)}},
+    }

@@ -1,0 +1,163 @@
+"""The ingesters: a pod and a volume for each ordinal. Pure.
+
+What can't be changed once it is there (``podManagementPolicy``, ``serviceName``, the selector, claim templates but for
+their size) is the same for every spec, or can't be changed in the spec either.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from s3sink_operator import names
+from s3sink_operator.manifests import pod, settings
+from s3sink_operator.manifests.base import Context, Owner, child, given, without_nulls
+from s3sink_operator.spec import Spec, usable_bytes
+from s3sink_operator.state import STATEFUL_SET
+
+KIND = (STATEFUL_SET.api_version, STATEFUL_SET.kind)
+
+MIN_READY_SECONDS: Final = 10
+"""A rollout goes on when a pod was ready for so long: a bad version shows itself, and proxies know the new pod."""
+REVISIONS: Final = 3
+ROUTING_SECONDS: Final = 5
+"""A pod that is to end serves on for so long, until no proxy sends anything to it any more."""
+CLOSING_SECONDS: Final = 5
+"""What is left of the grace period when the ingester has given up flushing."""
+BASE_GRACE_SECONDS: Final = 30
+FLUSH_BYTES_PER_SECOND: Final = 64 * 2**20
+"""Sealing and uploading, of uncompressed records."""
+MAX_GRACE_SECONDS: Final = 600
+"""No more than the cluster autoscaler waits for a node by default."""
+
+
+def stateful_set(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
+    """All pods start and end at once (``Parallel``): one that is broken doesn't keep the others from being made or
+    repaired; a rollout still takes them one by one. Volumes are never deleted by it: the operator knows whether they
+    are empty."""
+    return child(
+        KIND,
+        names.child(owner.name),
+        owner,
+        spec={
+            "replicas": context.replicas,
+            "serviceName": names.headless_service(owner.name),
+            "selector": {"matchLabels": names.selector(owner.name)},
+            "podManagementPolicy": "Parallel",
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "updateStrategy": {"type": "RollingUpdate"},
+            "minReadySeconds": MIN_READY_SECONDS,
+            "revisionHistoryLimit": REVISIONS,
+            "template": {"metadata": _pod_metadata(spec, owner, context), "spec": _pod(spec, owner, context)},
+            "volumeClaimTemplates": [_claim(spec, context)],
+        },
+    )
+
+
+def grace_seconds(spec: Spec, volume_size: str) -> int:
+    """How long a pod may take to end: the flush budget.
+
+    It seals and uploads what it can and ends as soon as nothing is left; the rest stays on its volume for the next pod,
+    so this bounds how much a node drain is held up, not what is safe. Time for all that a buffer takes, at
+    ``FLUSH_BYTES_PER_SECOND``, between ``BASE_GRACE_SECONDS`` and ``MAX_GRACE_SECONDS``: 10Gi get 155 s.
+    """
+    if spec.pod_template.termination_grace_period_seconds is not None:
+        return spec.pod_template.termination_grace_period_seconds
+    filled = usable_bytes(volume_size) * spec.buffer.high_watermark_percent // 100
+    return min(BASE_GRACE_SECONDS + filled // FLUSH_BYTES_PER_SECOND, MAX_GRACE_SECONDS)
+
+
+def _pod_metadata(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
+    annotations = {
+        **spec.pod_template.annotations,
+        names.SETTINGS_HASH: settings.settings_hash(spec, context.volume_size),
+        **given(**{names.CREDENTIALS_HASH: context.credentials_hash}),
+    }
+    return {
+        "labels": {**spec.pod_template.labels, **names.labels(owner.name)},
+        "annotations": annotations,
+    }
+
+
+def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
+    grace = grace_seconds(spec, context.volume_size)
+    share = min(ROUTING_SECONDS, grace // 6)
+    flush = grace - share - min(CLOSING_SECONDS, grace // 6)
+    container = {
+        **pod.container(spec, context, ["serve", "--grace", f"{flush}s"]),
+        "env": pod.environment(spec, {"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+        "ports": [
+            _port(names.DATA_PORT_NAME, names.DATA_PORT),
+            _port(names.ADMIN_PORT_NAME, names.ADMIN_PORT),
+        ],
+        **_probes(),
+        **given(lifecycle=share and {"preStop": {"sleep": {"seconds": share}}}),
+    }
+    container["volumeMounts"] += [
+        {"name": name, "mountPath": path, "readOnly": True} for name, path, _ in _secrets(spec)
+    ]
+    return {
+        **pod.pod_spec(spec, owner, container),
+        "terminationGracePeriodSeconds": grace,
+        **given(topologySpreadConstraints=_spread(spec, owner)),
+        "volumes": [
+            {"name": pod.SETTINGS_VOLUME, "configMap": {"name": names.child(owner.name)}},
+            *(
+                {"name": name, "secret": {"secretName": secret, "defaultMode": pod.READ_BY_GROUP}}
+                for name, _, secret in _secrets(spec)
+            ),
+        ],
+    }
+
+
+def _secrets(spec: Spec) -> list[tuple[str, str, str]]:
+    """Volume, path and Secret of each that is mounted. The kubelet brings changes into a running pod."""
+    found = []
+    if spec.source.auth.secret_ref is not None:
+        found.append(("auth", settings.AUTH_PATH, spec.source.auth.secret_ref.name))
+    if spec.source.tls.secret_ref is not None:
+        found.append(("tls", settings.TLS_PATH, spec.source.tls.secret_ref.name))
+    return found
+
+
+def _probes() -> dict[str, Any]:
+    """Starting is being alive, not being ready: an ingester that recovers a large journal, is draining, or has a full
+    buffer after an outage of S3 is right not to be ready, and a restart would only make it begin again."""
+    return {
+        "startupProbe": {**_probe("/livez"), "periodSeconds": 2, "failureThreshold": 60},
+        "livenessProbe": {**_probe("/livez"), "periodSeconds": 10, "failureThreshold": 6},
+        "readinessProbe": {**_probe("/readyz"), "periodSeconds": 5, "failureThreshold": 2},
+    }
+
+
+def _probe(path: str) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": names.ADMIN_PORT_NAME}, "timeoutSeconds": 5}
+
+
+def _spread(spec: Spec, owner: Owner) -> list[Any]:
+    if spec.pod_template.topology_spread_constraints is not None:
+        spread: list[Any] = without_nulls(spec.pod_template.topology_spread_constraints)
+        return spread
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": names.selector(owner.name)},
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
+def _claim(spec: Spec, context: Context) -> dict[str, Any]:
+    return {
+        "metadata": {"name": names.BUFFER_VOLUME},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            **given(storageClassName=spec.buffer.storage_class_name),
+            "resources": {"requests": {"storage": context.claim_size}},
+        },
+    }
+
+
+def _port(name: str, port: int) -> dict[str, Any]:
+    return {"name": name, "containerPort": port, "protocol": "TCP"}
