@@ -5,7 +5,7 @@ What isn't ours is never overwritten. Nothing is applied onto an object that is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ class Children:
     deletes: tuple[Delete, ...] = ()
     conflicts: tuple[str, ...] = ()
     """What stands where a child should be, each with what to do."""
+    unserved: tuple[str, ...] = ()
+    """Children of kinds that the API server doesn't have."""
     differing: frozenset[Ref] = field(default=frozenset())
     """Children that aren't as rendered, also those that nothing can be done about now."""
 
@@ -46,7 +48,7 @@ class Children:
         return (*self.applies, *self.deletes)
 
 
-def compare(observed: Observed, rendered: Iterable[Object], optional: Iterable[Ref]) -> Children:
+def compare(observed: Observed, rendered: Sequence[Object], optional: Iterable[Ref]) -> Children:
     """Decide. ``rendered``: in the order of applying. ``optional``: deleted where they aren't rendered."""
     wanted = [one for one in rendered if _can_be(ref_of(one), observed)]
     applies, differing = [], set()
@@ -65,6 +67,11 @@ def compare(observed: Observed, rendered: Iterable[Object], optional: Iterable[R
         applies=tuple(applies),
         deletes=tuple(_unwanted(observed, (ref for ref in optional if ref not in refs))),
         conflicts=conflicts(observed, refs),
+        unserved=tuple(
+            f"the cluster has no {one['kind']} ({one['apiVersion']}); install its definition, or don't ask for one"
+            for one in rendered
+            if not _can_be(ref_of(one), observed)
+        ),
         differing=frozenset(differing),
     )
 

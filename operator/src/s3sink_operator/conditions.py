@@ -97,6 +97,8 @@ def stalled(facts: Facts) -> Condition:
         return Condition("Stalled", "True", "NameConflict", "; ".join(facts.conflicts))
     if facts.problems and facts.deletion is None:
         return Condition("Stalled", "True", "ConfigInvalid", _problems(facts))
+    if facts.unserved:
+        return Condition("Stalled", "True", "KindNotServed", "; ".join(facts.unserved))
     stuck = [trouble for trouble in facts.troubles if trouble.needs_help]
     downgrade = [trouble for trouble in stuck if trouble.reason == FORMAT_DOWNGRADE]
     for trouble in (*downgrade, *stuck):

@@ -35,6 +35,8 @@ class Facts:
     problems: tuple[Problem, ...]
     conflicts: tuple[str, ...]
     """What stands where a child should be."""
+    unserved: tuple[str, ...]
+    """Children of kinds that the API server doesn't have."""
     scaling: Scaling
     growth: Growth | None
     """None while the sink is being deleted."""

@@ -73,13 +73,22 @@ def grow(
     return _template(fleet, size, is_settled=is_settled)
 
 
-def usable_claim(fleet: Fleet, desired: int, size: str) -> str:
-    """What the ingesters may count on: the size of the smallest volume, until all have grown to ``size``."""
+def volume_size(fleet: Fleet, desired: int, size: str) -> str:
+    """What every volume has at least: the ingesters count on no more until all have grown to ``size``."""
     capacities = [
         _capacity(slot) for slot in fleet.slots.values() if slot.ordinal < desired and _is_bound(slot)
     ]
     smallest = min((one for one in capacities if one), default=quantities.parse(size))
     return size if smallest >= quantities.parse(size) else units.format_size(int(smallest))
+
+
+def template_size(stateful_set: Object | None) -> str | None:
+    """What the claim template requests, as it is written; None without a StatefulSet."""
+    if stateful_set is None:
+        return None
+    (template,) = stateful_set["spec"]["volumeClaimTemplates"]
+    storage: str = template["spec"]["resources"]["requests"]["storage"]
+    return storage
 
 
 def _wait(fleet: Fleet, growing: list[Slot], size: str, *, is_settled: bool, now: datetime) -> Growth:
@@ -118,10 +127,10 @@ def _restart(fleet: Fleet, pending: list[Slot], now: datetime) -> tuple[Action, 
 def _template(fleet: Fleet, size: str, *, is_settled: bool) -> Growth:
     """All volumes are as large as they are to be."""
     done = Growth(reason="UpToDate", message="all volumes are as large as they are to be")
-    stateful_set = fleet.stateful_set
-    if stateful_set is None or is_terminating(stateful_set) or not is_settled:
+    stateful_set, requested = fleet.stateful_set, template_size(fleet.stateful_set)
+    if stateful_set is None or requested is None or is_terminating(stateful_set) or not is_settled:
         return done
-    if template_size(stateful_set) >= quantities.parse(size):
+    if quantities.parse(requested) >= quantities.parse(size):
         return done
     reason = f"its claim template, which can't be changed, is to say {size}; its pods stay"
     return Growth(
@@ -129,12 +138,6 @@ def _template(fleet: Fleet, size: str, *, is_settled: bool) -> Growth:
         message="the StatefulSet is made again around its pods, so that new volumes are as large",
         actions=(Delete(ref_of(stateful_set), uid_of(stateful_set), reason, propagation="Orphan"),),
     )
-
-
-def template_size(stateful_set: Object) -> Any:
-    """What the claim template requests, in bytes."""
-    (template,) = stateful_set["spec"]["volumeClaimTemplates"]
-    return quantities.parse(template["spec"]["resources"]["requests"]["storage"])
 
 
 def _is_bound(slot: Slot) -> bool:

@@ -1,0 +1,282 @@
+"""What one reconcile is to do: from what was observed alone, so that it may be killed anywhere and made again. Pure.
+
+The order of a plan's actions carries meaning. The finalizer comes before any child: nothing may hold records that a
+deletion would not wait for. Marks on volumes come before the StatefulSet: a volume that is to have a pod again must
+not be proven empty. What pods are told and what is deleted comes last, since it builds on marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from s3sink_operator import children, growth, names, orphans, quantities, references, scaling
+from s3sink_operator.children import Children
+from s3sink_operator.deletion import Deletion, dismantle, is_foreground
+from s3sink_operator.errors import SpecError
+from s3sink_operator.facts import Facts, rollout_of
+from s3sink_operator.fleet import Fleet, Kinship, fleet_of, is_terminating, kinship
+from s3sink_operator.growth import Growth
+from s3sink_operator.manifests import Context, Owner, drain_jobs, optional_refs, render
+from s3sink_operator.references import Problem
+from s3sink_operator.scaling import Phase, Scaling, Verdict
+from s3sink_operator.spec import Spec, parse
+from s3sink_operator.state import (
+    STATEFUL_SET,
+    Action,
+    Apply,
+    Mark,
+    Object,
+    Observed,
+    Plan,
+    Ref,
+    SetFinalizer,
+    ref_of,
+)
+from s3sink_operator.status import events_of, image_of, status_of
+from s3sink_operator.wishes import Wishes, wishes_of
+
+DRAINING_SECONDS: Final = 5.0
+"""When to look again while pods empty their volumes: only they can tell how far they are."""
+MOVING_SECONDS: Final = 15.0
+"""When to look again while something else moves. What comes of it is watched; this is for what nobody tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """What all parts of a plan need."""
+
+    observed: Observed
+    now: datetime
+    fleet: Fleet
+    wishes: Wishes
+    image: str
+    spec: Spec | None
+    """None: it can't be acted on, for the ``problems``."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def owner(self) -> Owner:
+        """For the builders."""
+        return Owner.of(self.observed.sink)
+
+
+def plan(observed: Observed, image: str, now: datetime, *, may_upgrade: bool = True) -> Plan:
+    """Decide. ``image``: of the ingesters; where one is running it is kept if it may not be upgraded. ``now``: UTC."""
+    fleet = fleet_of(observed)
+    running = image_of(fleet.stateful_set)
+    spec, problems = _config(observed)
+    scene = _Scene(
+        observed=observed,
+        now=now,
+        fleet=fleet,
+        wishes=wishes_of(observed.sink),
+        image=image if may_upgrade else running or image,
+        spec=spec,
+        problems=problems,
+    )
+    facts, actions = _end(scene) if is_terminating(observed.sink) else _keep(scene)
+    status = status_of(facts, now)
+    return Plan(
+        actions=() if facts.is_paused else actions,
+        status=status,
+        events=events_of(observed.sink.get("status") or {}, status),
+        requeue_after=_requeue_after(facts, status),
+        is_upgrading=running is not None and (running != image or not facts.rollout.is_done),
+    )
+
+
+def _keep(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
+    """The sink as it is to be."""
+    observed, fleet, wishes = scene.observed, scene.fleet, scene.wishes
+    scaled = scaling.scale(fleet, wishes.replicas, wishes.when_scaled, observed.pods)
+    scaled = _with_jobs(scene, scaled)
+    compared = _children(scene, scaled.replicas)
+    grown = growth.grow(
+        fleet,
+        wishes.replicas,
+        wishes.size,
+        observed.storage_class,
+        is_settled=_is_settled(scene, scaled, compared),
+        now=scene.now,
+    )
+    facts = _facts(scene, scaled, compared=compared, grown=grown)
+    if not _are_volumes_ours(observed):
+        return facts, (*_finalizer(observed.sink), *compared.actions)
+    actions = (
+        *_finalizer(observed.sink),
+        *_marks(fleet, scaled.verdicts, grown.storage),
+        *compared.actions,
+        *(action for one in scaled.verdicts for action in one.actions),
+        *grown.actions,
+    )
+    return facts, actions
+
+
+def _end(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
+    """The sink as it goes. Its children are kept as they are to be until its volumes are empty: what a drain waits for
+    may be a change of the spec."""
+    observed, fleet, wishes = scene.observed, scene.fleet, scene.wishes
+    scaled = _with_jobs(scene, scaling.scale(fleet, 0, "Retain", observed.pods))
+    rendered = _render(scene, fleet.replicas) if scene.spec is not None else ()
+    deletion = dismantle(fleet, observed, wishes.when_deleted, scaled.verdicts, rendered)
+    facts = _facts(scene, scaled, deletion=deletion)
+    if not deletion.is_draining:
+        return facts, deletion.actions
+    updates: Iterable[Action] = ()
+    if not is_foreground(observed.sink):
+        live = [manifest for manifest in rendered if ref_of(manifest) in observed.children]
+        updates = children.compare(observed, live, ()).applies
+    actions = (
+        *_marks(fleet, scaled.verdicts, {}),
+        *updates,
+        *deletion.actions,
+        *(action for one in scaled.verdicts for action in one.actions),
+    )
+    return facts, actions
+
+
+# ---- parts
+
+
+def _config(observed: Observed) -> tuple[Spec | None, tuple[Problem, ...]]:
+    """The spec, if it can be acted on; else why it can't."""
+    try:
+        spec = parse(observed.sink)
+    except SpecError as error:
+        return None, tuple(Problem(references.INVALID_SPEC, problem) for problem in error.problems)
+    problems = references.missing(spec, observed)
+    return (None if problems else spec), problems
+
+
+def _context(scene: _Scene, spec: Spec, replicas: int) -> Context:
+    credentials = spec.destination.credentials.secret_ref
+    facts = scene.observed.secrets.get(credentials.name) if credentials is not None else None
+    return Context(
+        image=scene.image,
+        replicas=replicas,
+        claim_size=growth.template_size(scene.fleet.stateful_set) or scene.wishes.size,
+        volume_size=growth.volume_size(scene.fleet, scene.wishes.replicas, scene.wishes.size),
+        credentials_hash=facts.digest if facts is not None else "",
+        served=scene.observed.served,
+    )
+
+
+def _render(scene: _Scene, replicas: int) -> tuple[Object, ...]:
+    if scene.spec is None:
+        return ()
+    return render(scene.spec, scene.owner, _context(scene, scene.spec, replicas))
+
+
+def _children(scene: _Scene, replicas: int) -> Children:
+    """As rendered; as they are, but for the number of replicas, while the spec can't be acted on."""
+    if scene.spec is not None:
+        return children.compare(scene.observed, _render(scene, replicas), optional_refs(scene.owner))
+    live = scene.fleet.stateful_set
+    found = children.conflicts(scene.observed, scene.observed.children)
+    if live is None or is_terminating(live) or live["spec"].get("replicas", 1) == replicas:
+        return Children(conflicts=found)
+    reason = f"{replicas} replicas; the rest stays as it is until the spec can be acted on"
+    return Children(applies=(Apply(children.scaled(live, replicas), reason),), conflicts=found)
+
+
+def _with_jobs(scene: _Scene, scaled: Scaling) -> Scaling:
+    """Jobs for volumes without a pod."""
+    build = None
+    if scene.spec is not None:
+        build = drain_jobs(scene.spec, scene.owner, _context(scene, scene.spec, scene.fleet.replicas))
+    return replace(scaled, verdicts=tuple(orphans.empty(one, build, scene.now) for one in scaled.verdicts))
+
+
+def _marks(fleet: Fleet, verdicts: tuple[Verdict, ...], storage: Mapping[int, str]) -> tuple[Mark, ...]:
+    """One for each claim that isn't marked, or as large, as it is to be."""
+    *_, uid = fleet.owner
+    marks = []
+    for one in verdicts:
+        claim, ordinal = one.slot.claim, one.slot.ordinal
+        if claim is None or one.marks is None:
+            continue
+        meta, requested = claim["metadata"], claim["spec"]["resources"]["requests"]["storage"]
+        labels = {names.SINK_UID_LABEL: uid, names.ORDINAL_LABEL: str(ordinal)}
+        mark = Mark(
+            ref=ref_of(claim),
+            uid=meta["uid"],
+            resource_version=meta["resourceVersion"],
+            labels=labels,
+            annotations=one.marks,
+            storage=storage.get(ordinal, requested),
+            reason=f"it is to grow from {requested}" if ordinal in storage else one.why,
+        )
+        if not _is_marked(claim, mark):
+            marks.append(mark)
+    return tuple(marks)
+
+
+def _is_marked(claim: Object, mark: Mark) -> bool:
+    labels = claim["metadata"].get("labels") or {}
+    annotations = claim["metadata"].get("annotations") or {}
+    ours = {key: annotations[key] for key in (names.DRAIN, names.DRAINED) if key in annotations}
+    return (
+        all(labels.get(key) == value for key, value in mark.labels.items())
+        and ours == mark.annotations
+        and quantities.are_equal(claim["spec"]["resources"]["requests"]["storage"], mark.storage)
+    )
+
+
+def _finalizer(sink: Object) -> tuple[Action, ...]:
+    if names.FINALIZER in (sink["metadata"].get("finalizers") or ()):
+        return ()
+    return (SetFinalizer(True, "a deletion is to wait for the volumes"),)
+
+
+def _are_volumes_ours(observed: Observed) -> bool:
+    """Not while the StatefulSet of somebody else, or of an earlier sink, has our pods' names."""
+    meta = observed.sink["metadata"]
+    ref = Ref(STATEFUL_SET.api_version, STATEFUL_SET.kind, meta["namespace"], names.child(meta["name"]))
+    live = observed.children.get(ref)
+    return live is None or kinship(live, observed.sink) in (Kinship.OURS, Kinship.ADOPTABLE)
+
+
+def _is_settled(scene: _Scene, scaled: Scaling, compared: Children) -> bool:
+    """The StatefulSet is as it is to be, and so are its pods."""
+    live = scene.fleet.stateful_set
+    return (
+        live is not None
+        and scene.spec is not None
+        and ref_of(live) not in compared.differing
+        and scaled.replicas == scene.fleet.replicas == scene.wishes.replicas
+        and rollout_of(live).is_done
+    )
+
+
+def _facts(
+    scene: _Scene,
+    scaled: Scaling,
+    *,
+    compared: Children | None = None,
+    grown: Growth | None = None,
+    deletion: Deletion | None = None,
+) -> Facts:
+    annotations: Mapping[str, str] = scene.observed.sink["metadata"].get("annotations") or {}
+    return Facts(
+        fleet=scene.fleet,
+        wishes=scene.wishes,
+        problems=scene.problems,
+        conflicts=() if compared is None else compared.conflicts,
+        unserved=() if compared is None else compared.unserved,
+        scaling=scaled,
+        growth=grown,
+        deletion=deletion,
+        is_paused=annotations.get(names.PAUSED) == "true",
+    )
+
+
+def _requeue_after(facts: Facts, status: Object) -> float | None:
+    """None where nothing is expected but what is watched."""
+    verdicts = facts.scaling.verdicts
+    if any(one.phase is Phase.DRAINING and one.slot.pod is not None and not one.blocked for one in verdicts):
+        return DRAINING_SECONDS
+    is_moving = any(one["type"] == "Reconciling" and one["status"] == "True" for one in status["conditions"])
+    return MOVING_SECONDS if is_moving else None
