@@ -84,6 +84,17 @@ def managers(thing: Object) -> set[str]:
     return {entry["manager"] for entry in thing["metadata"]["managedFields"]}
 
 
+def columns(plane: ControlPlane) -> list[Object]:
+    found: list[Object] = live_crd(plane)["spec"]["versions"][0]["additionalPrinterColumns"]
+    return found
+
+
+def columns_of(chart: Path) -> list[Object]:
+    crd = yaml.safe_load((chart / "files" / f"{CRD}.yaml").read_text())
+    found: list[Object] = crd["spec"]["versions"][0]["additionalPrinterColumns"]
+    return found
+
+
 def newer_chart(folder: Path) -> Path:
     """The chart as a later version may be: its CRD has one more column and says more about a field."""
     chart = folder / "s3sink"
@@ -183,15 +194,16 @@ def test_the_crd_goes_only_if_that_was_said(cluster: ControlPlane) -> None:
     wait_for(lambda: cluster.api.get(CRDS, "", CRD) is None, "deletion of the CRD")
 
 
-def test_a_crd_of_somebody_else_is_taken_over_on_request(cluster: ControlPlane) -> None:
-    cluster.kubectl("apply", "--server-side", "-f", str(kubetools.ROOT / "crds"))
+def test_a_crd_of_somebody_else_is_taken_over_on_request(cluster: ControlPlane, tmp_path: Path) -> None:
+    """kubectl put it there, in another version."""
+    newer = newer_chart(tmp_path)
+    cluster.kubectl("apply", "--server-side", "-f", str(newer / "files" / f"{CRD}.yaml"))
     with pytest.raises(HelmError, match=f'"{CRD}" in namespace "" exists and cannot be imported'):
         install(cluster)
-    run(
-        cluster, "upgrade", "--install", RELEASE, helm.CHART, "--namespace", NAMESPACE,
-        "--take-ownership", "--force-conflicts",
-    )  # fmt: skip
-    assert "helm" in managers(live_crd(cluster))
+    install(cluster, "--take-ownership", "--force-conflicts")
+    assert len(columns(cluster)) == len(columns_of(helm.CHART))
+    run(cluster, "upgrade", RELEASE, newer, "--namespace", NAMESPACE)
+    assert len(columns(cluster)) == len(columns_of(newer))
 
 
 def test_a_release_of_another_name_takes_over_on_request(cluster: ControlPlane) -> None:
@@ -227,7 +239,7 @@ def test_an_admin_of_a_namespace_installs_an_operator_there(cluster: ControlPlan
     values = {
         "watchNamespaces": [NAMESPACE],
         "crds": {"install": False},
-        "rbac": {"clusterReads": False, "aggregateRoles": False},
+        "rbac": {"clusterReads": False, "serviceMonitors": False, "aggregateRoles": False},
     }
 
     def installed() -> bool:

@@ -33,9 +33,11 @@ Server-side apply takes create and patch, never update. tests/cluster runs the o
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+{{- if .Values.rbac.serviceMonitors }}
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
   verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 # Pods are asked over HTTP how they are; nothing is executed in them. delete: where a file system grows only when it
 # is mounted again, and when a sink that is being deleted has lost its StatefulSet.
 - apiGroups: [""]
