@@ -1,8 +1,8 @@
 """The Job that empties a volume which has no pod. Pure.
 
-It outlives the sink and its children, so it refers to none of them that it can do without: no owner reference, and its
-settings come with it, as an annotation that is mounted as a file. Its pods don't have the label that Services,
-StatefulSets and budgets select by.
+It has no owner reference, so that it outlives a sink that is deleted in the foreground. Its pods don't have the label
+that Services, StatefulSets and budgets select by; they use the same account, settings and credentials, but nothing that
+only the data port needs. New settings or credentials make another Job: the one before it may be trying in vain.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from s3sink_operator import names
-from s3sink_operator.manifests import pod, settings
+from s3sink_operator.manifests import pod
 from s3sink_operator.manifests.base import Context, Owner, orphan, with_hash
 from s3sink_operator.spec import Spec
 from s3sink_operator.state import JOB
@@ -54,7 +54,7 @@ def _job(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, 
                 ]
             },
             "template": {
-                "metadata": _pod_metadata(spec, owner, context, ordinal),
+                "metadata": pod.metadata(spec, context, _pod_labels(owner, ordinal)),
                 "spec": _pod(spec, owner, context, ordinal),
             },
         },
@@ -63,20 +63,12 @@ def _job(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, 
     return manifest
 
 
-def _pod_metadata(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, Any]:
-    ours = {name: value for name, value in names.labels(owner.name).items() if name != names.SINK_LABEL}
+def _pod_labels(owner: Owner, ordinal: int) -> dict[str, str]:
     return {
-        "labels": {
-            **spec.pod_template.labels,
-            **ours,
-            "app.kubernetes.io/component": "drain",
-            names.SINK_UID_LABEL: owner.uid,
-            names.ORDINAL_LABEL: str(ordinal),
-        },
-        "annotations": {
-            **spec.pod_template.annotations,
-            names.SETTINGS: settings.text(spec, context.volume_size),
-        },
+        **{name: value for name, value in names.labels(owner.name).items() if name != names.SINK_LABEL},
+        "app.kubernetes.io/component": "drain",
+        names.SINK_UID_LABEL: owner.uid,
+        names.ORDINAL_LABEL: str(ordinal),
     }
 
 
@@ -86,19 +78,7 @@ def _pod(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, 
         # Objects are called as those of the pod that took the records.
         "env": pod.environment(spec, {"value": names.pod(owner.name, ordinal)}),
     }
-    field = {"fieldPath": f"metadata.annotations['{names.SETTINGS}']"}
-    return {
-        **pod.pod_spec(spec, owner, container),
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "volumes": [
-            {
-                "name": names.BUFFER_VOLUME,
-                "persistentVolumeClaim": {"claimName": names.volume_claim(owner.name, ordinal)},
-            },
-            {
-                "name": pod.SETTINGS_VOLUME,
-                "downwardAPI": {"items": [{"path": settings.FILE, "fieldRef": field}]},
-            },
-        ],
-    }
+    made = pod.pod_spec(spec, owner, container)
+    claim = {"claimName": names.volume_claim(owner.name, ordinal)}
+    made["volumes"].append({"name": names.BUFFER_VOLUME, "persistentVolumeClaim": claim})
+    return {**made, "restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_SECONDS}

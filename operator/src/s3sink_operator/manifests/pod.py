@@ -21,7 +21,6 @@ from s3sink_operator.units import format_size, parse_size
 
 USER: Final = 65532
 """Of the process and its group, as the image has it; volumes are made writable for the group."""
-READ_BY_GROUP: Final = 0o440
 SETTINGS_VOLUME: Final = "settings"
 COMMAND: Final = "s3sink-ingester"
 
@@ -31,8 +30,20 @@ MEMORY_REQUESTS: Final = 4
 """Largest requests that the memory has room for: two bodies in flight, as sent and decompressed."""
 
 
+def metadata(spec: Spec, context: Context, labels: dict[str, str]) -> dict[str, Any]:
+    """The user's labels and annotations, and ours. A change of the hashes makes new pods: settings and credentials are
+    read at the start."""
+    template = spec.pod_template
+    annotations = {
+        **template.annotations,
+        names.SETTINGS_HASH: settings.settings_hash(spec, context.volume_size),
+        **given(**{names.CREDENTIALS_HASH: context.credentials_hash}),
+    }
+    return {"labels": {**template.labels, **labels}, "annotations": annotations}
+
+
 def pod_spec(spec: Spec, owner: Owner, container: dict[str, Any]) -> dict[str, Any]:
-    """What any pod with this container has. Volumes are left to the caller."""
+    """What any pod with this container has. Other volumes than the settings are left to the caller."""
     template = spec.pod_template
     return {
         "serviceAccountName": service_account.name_of(spec, owner),
@@ -53,6 +64,7 @@ def pod_spec(spec: Spec, owner: Owner, container: dict[str, Any]) -> dict[str, A
             priorityClassName=template.priority_class_name,
         ),
         "containers": [container],
+        "volumes": [{"name": SETTINGS_VOLUME, "configMap": {"name": names.child(owner.name)}}],
     }
 
 

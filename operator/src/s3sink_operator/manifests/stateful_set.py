@@ -19,6 +19,7 @@ KIND = (STATEFUL_SET.api_version, STATEFUL_SET.kind)
 MIN_READY_SECONDS: Final = 10
 """A rollout goes on when a pod was ready for so long: a bad version shows itself, and proxies know the new pod."""
 REVISIONS: Final = 3
+READ_BY_GROUP: Final = 0o440
 ROUTING_SECONDS: Final = 5
 """A pod that is to end serves on for so long, until no proxy sends anything to it any more."""
 CLOSING_SECONDS: Final = 5
@@ -47,7 +48,10 @@ def stateful_set(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
             "updateStrategy": {"type": "RollingUpdate"},
             "minReadySeconds": MIN_READY_SECONDS,
             "revisionHistoryLimit": REVISIONS,
-            "template": {"metadata": _pod_metadata(spec, owner, context), "spec": _pod(spec, owner, context)},
+            "template": {
+                "metadata": pod.metadata(spec, context, names.labels(owner.name)),
+                "spec": _pod(spec, owner, context),
+            },
             "volumeClaimTemplates": [_claim(spec, context)],
         },
     )
@@ -64,18 +68,6 @@ def grace_seconds(spec: Spec, volume_size: str) -> int:
         return spec.pod_template.termination_grace_period_seconds
     filled = usable_bytes(volume_size) * spec.buffer.high_watermark_percent // 100
     return min(BASE_GRACE_SECONDS + filled // FLUSH_BYTES_PER_SECOND, MAX_GRACE_SECONDS)
-
-
-def _pod_metadata(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
-    annotations = {
-        **spec.pod_template.annotations,
-        names.SETTINGS_HASH: settings.settings_hash(spec, context.volume_size),
-        **given(**{names.CREDENTIALS_HASH: context.credentials_hash}),
-    }
-    return {
-        "labels": {**spec.pod_template.labels, **names.labels(owner.name)},
-        "annotations": annotations,
-    }
 
 
 def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
@@ -95,17 +87,15 @@ def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
     container["volumeMounts"] += [
         {"name": name, "mountPath": path, "readOnly": True} for name, path, _ in _secrets(spec)
     ]
+    made = pod.pod_spec(spec, owner, container)
+    made["volumes"] += [
+        {"name": name, "secret": {"secretName": secret, "defaultMode": READ_BY_GROUP}}
+        for name, _, secret in _secrets(spec)
+    ]
     return {
-        **pod.pod_spec(spec, owner, container),
+        **made,
         "terminationGracePeriodSeconds": grace,
         **given(topologySpreadConstraints=_spread(spec, owner)),
-        "volumes": [
-            {"name": pod.SETTINGS_VOLUME, "configMap": {"name": names.child(owner.name)}},
-            *(
-                {"name": name, "secret": {"secretName": secret, "defaultMode": pod.READ_BY_GROUP}}
-                for name, _, secret in _secrets(spec)
-            ),
-        ],
     }
 
 
