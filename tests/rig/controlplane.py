@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import yaml
 
 from tests.rig import certificates, kubetools
-from tests.rig.kubeapi import ACCOUNTS, Api, ApiError
+from tests.rig.kubeapi import ACCOUNTS, CRDS, Api, ApiError, condition, wait_for
 from tests.rig.processes import Process, ProcessError, free_port, listening
 
 if TYPE_CHECKING:
@@ -255,13 +255,14 @@ def _retried(start: Callable[[], None]) -> None:
                 raise
 
 
-def install(plane: ControlPlane, *folders: Path) -> None:
-    """Apply the manifests in folders and wait until every custom resource definition among them is served."""
-    for folder in folders:
-        if not any(folder.glob("*.yaml")):
-            return
-        plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(folder))
-    plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+def install(plane: ControlPlane, *files: Path) -> None:
+    """Apply manifests, or folders of them, and wait until every custom resource definition is served."""
+    for path in files:
+        plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
+    wait_for(
+        lambda: all(condition(crd, "Established").get("status") == "True" for crd in plane.api.find(CRDS)),
+        "custom resource definitions that are served",
+    )
 
 
 @contextmanager

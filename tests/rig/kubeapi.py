@@ -263,7 +263,7 @@ def wait_for(
 
 def condition(thing: Object | None, kind: str) -> Object:
     """A condition of an object's status, by its type; empty if it has none."""
-    found = (thing or {}).get("status", {}).get("conditions", [])
+    found = ((thing or {}).get("status") or {}).get("conditions") or ()
     return next((one for one in found if one["type"] == kind), {})
 
 

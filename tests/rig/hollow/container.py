@@ -124,7 +124,7 @@ def _volume(pod: Object, volume: Object, path: Path, api: Api) -> tuple[Path, Ma
     if claim := volume.get("persistentVolumeClaim"):
         return _claimed(pod["metadata"]["namespace"], claim["claimName"], api), {}
     path.mkdir(parents=True, exist_ok=True)
-    return path, _files(pod["metadata"]["namespace"], volume, api)
+    return path, _files(pod, volume, api)
 
 
 def _claimed(namespace: str, name: str, api: Api) -> Path:
@@ -137,13 +137,18 @@ def _claimed(namespace: str, name: str, api: Api) -> Path:
     return Path(volume["spec"]["hostPath"]["path"])
 
 
-def _files(namespace: str, volume: Object, api: Api) -> dict[str, bytes]:
+def _files(pod: Object, volume: Object, api: Api) -> dict[str, bytes]:
+    namespace = pod["metadata"]["namespace"]
     if source := volume.get("configMap"):
         return _chosen(source, _config_map(namespace, source["name"], api, source.get("optional")))
     if source := volume.get("secret"):
         return _chosen(source, _secret(namespace, source["secretName"], api, source.get("optional")))
+    if source := volume.get("downwardAPI"):
+        return {
+            item["path"]: str(_field(pod, item["fieldRef"]["fieldPath"])).encode() for item in source["items"]
+        }
     if source := volume.get("projected"):
-        parts = [_files(namespace, _as_volume(part), api) for part in source["sources"]]
+        parts = [_files(pod, _as_volume(part), api) for part in source["sources"]]
         return {name: data for part in parts for name, data in part.items()}
     return {}
 
@@ -236,10 +241,12 @@ def _needed(read: Callable[..., dict[str, bytes]], *arguments: object) -> dict[s
 
 
 def _field(pod: Object, path: str) -> Any:
+    """As ``metadata.name``, or ``metadata.annotations['some/key']``."""
+    path, _, key = path.partition("['")
     value: Any = pod
     for part in path.split("."):
         value = value[part]
-    return value
+    return value.get(key.removesuffix("']"), "") if key else value
 
 
 def _expand(text: str, env: Mapping[str, str]) -> str:

@@ -1,8 +1,8 @@
 """One pod on a node: its container is started, probed, restarted and ended; its status says so.
 
-What differs from a real kubelet: time goes ten times as fast for probes and restarts (not for grace periods), only the
-first container of a pod is run, and there are no hooks. Termination is honest: SIGTERM, the grace period, SIGKILL, and
-only then the pod is gone.
+What differs from a real kubelet: time goes ten times as fast for probes, restarts and hooks (not for grace periods), only
+the first container of a pod is run, and of hooks only ``preStop`` that sleeps. Termination is honest: SIGTERM, the grace
+period, SIGKILL, and only then the pod is gone.
 """
 
 from __future__ import annotations
@@ -140,21 +140,28 @@ class HollowPod(Thread):
         self._probes = [self._probe(name) for name in ("startup", "readiness", "liveness")]
         self._set(phase="Running", state={"running": {"startedAt": self._started_at}})
         self._set(started=self._probes[0].passes, ready=False)
-        killed_at = None
+        told_at = term_at = 0.0
         while self.process.alive:
             self._check_probes()
             self._tell()
             self._refresh()
-            if self._leaving() and killed_at is None:
-                os.kill(self.process.pid, signal.SIGTERM)
+            if self._leaving():
+                told_at = told_at or time.monotonic()
+                if not term_at and time.monotonic() >= told_at + self._pre_stop:
+                    os.kill(self.process.pid, signal.SIGTERM)
+                    term_at = time.monotonic()
                 grace = self.pod["metadata"].get("deletionGracePeriodSeconds") or 0
-                killed_at = time.monotonic() + grace
-            if killed_at is not None and time.monotonic() > killed_at:
-                self.process.kill()
+                if time.monotonic() > told_at + grace:
+                    self.process.kill()
             self._wait(_TICK)
         code = self.process.stop()
         self._facts = status.ended(self._facts, status.terminated(code, self._started_at))
         return code
+
+    @property
+    def _pre_stop(self) -> float:
+        hook = self._container.get("lifecycle", {}).get("preStop", {})
+        return float(hook.get("sleep", {}).get("seconds", 0)) / FASTER
 
     def _check_probes(self) -> None:
         startup, readiness, liveness = self._probes

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from tests.rig.kubeapi import Object
 
 
-def now() -> str:
+_READY_FOR: Final = timedelta(seconds=15)
+"""Pods are told to have been ready for so long already, so that ``minReadySeconds`` holds up no rollout."""
+
+
+def now(ago: timedelta = timedelta()) -> str:
     """As the API server writes times."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return (datetime.now(UTC) - ago).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def waiting(reason: str, message: str = "") -> Object:
@@ -85,5 +90,6 @@ def _condition(pod: Object, kind: str, holds: bool, reason: str) -> Object:
     before: Object = next((c for c in pod["status"].get("conditions", []) if c["type"] == kind), {})
     wanted = "True" if holds else "False"
     since = before.get("lastTransitionTime") if before.get("status") == wanted else None
-    made = {"type": kind, "status": wanted, "lastTransitionTime": since or now()}
+    begun = since or now(_READY_FOR if holds and kind == "Ready" else timedelta())
+    made = {"type": kind, "status": wanted, "lastTransitionTime": begun}
     return {**made, "reason": reason or None}
