@@ -1,8 +1,8 @@
 """One pod on a node: its container is started, probed, restarted and ended; its status says so.
 
-What differs from a real kubelet: time goes ten times as fast for probes, restarts and hooks (not for grace periods), only
-the first container of a pod is run, and of hooks only ``preStop`` that sleeps. Termination is honest: SIGTERM, the grace
-period, SIGKILL, and only then the pod is gone.
+What differs from a real kubelet: time goes ten times as fast for probes, restarts and hooks (not for grace periods),
+only the first container of a pod is run, and of hooks only ``preStop`` that sleeps. Termination is honest: SIGTERM, the
+grace period, SIGKILL, and only then the pod is gone.
 """
 
 from __future__ import annotations

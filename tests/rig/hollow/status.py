@@ -8,7 +8,6 @@ from typing import Final
 
 from tests.rig.kubeapi import Object
 
-
 _READY_FOR: Final = timedelta(seconds=15)
 """Pods are told to have been ready for so long already, so that ``minReadySeconds`` holds up no rollout."""
 
