@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := ingester/src operator/src tests
+INGESTER_IMAGE ?= s3sink-ingester:0.1.0
 
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo check format test bench cluster lock manifests tools clean
+.PHONY: help setup serve run demo check format test bench cluster lock manifests tools clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +24,11 @@ $(READY): requirements/dev.lock ingester/pyproject.toml operator/pyproject.toml
 	$$uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e ingester -e operator
 	@touch $@
 
-run: $(READY) ## serve on port 8888 with no settings: records and objects go to ./local
+serve: $(READY) ## one ingester on port 8888 with no settings: records and objects go to ./local
 	$(BIN)/s3sink-ingester serve --local local
+
+run: $(READY) ## the operator, on this machine, against the current kube context (see `make cluster`)
+	$(BIN)/s3sink-operator --dev --ingester-image $(INGESTER_IMAGE)
 
 demo: $(READY) ## three million flights through HTTP, a kill -9 and S3; every record is found once
 	@scripts/system-packages.sh npm

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -120,7 +120,7 @@ class ApiServer:
 
     async def stream(
         self, path: str, *, query: Mapping[str, str], accept: str = _JSON
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any]]:
         """Follow a watch to its end: each line of it. Raises Expired, Refused, NotFound or Unavailable."""
         limits = aiohttp.ClientTimeout(
             total=WATCH_SECONDS + 10, sock_connect=CONNECT_SECONDS, sock_read=QUIET_SECONDS

@@ -1,0 +1,180 @@
+"""What kopf is for: to tell which S3Sinks came, changed or went. No reconcile happens here, and no state of kopf's
+gets into the cluster: no finalizer, no annotations, no events of its own.
+
+kopf gets a thread and an event loop of its own. When it ends, it cancels every task of its loop; and it does end, on
+any answer of the API server that it doesn't expect. It is then started again, and nothing else notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import kopf
+
+from s3sink_operator import names
+from s3sink_operator.apiserver import CONNECT_SECONDS, REQUEST_SECONDS, WATCH_SECONDS, Credentials
+from s3sink_operator.logs import Key
+
+_TICK_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 5.0
+_PAGE: Final = 100
+_PREFIX: Final = f"kopf.{names.GROUP}"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Who is told; from kopf's thread."""
+
+    changed: Callable[[Key], None]
+    """A sink is new, is gone, or differs in what decides anything."""
+    alive: Callable[[], None]
+    """kopf's event loop turns."""
+
+
+class Sightings:
+    """Tells changes that matter from the operator's own writes of status, by a digest for each sink."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Key, int] = {}
+
+    def is_news(self, key: Key, kind: str | None, meta: Any) -> bool:
+        """Whether the event says something that wasn't known. ``kind``: as in a watch, None in a list."""
+        if kind == "DELETED":
+            self._seen.pop(key, None)
+            return True
+        digest = hash(
+            (
+                meta.get("uid"),
+                meta.get("generation"),
+                meta.get("deletionTimestamp"),
+                tuple(meta.get("finalizers") or ()),
+                tuple(sorted((meta.get("labels") or {}).items())),
+                tuple(sorted((meta.get("annotations") or {}).items())),
+            )
+        )
+        is_listed = kind is None  # a list follows a break, in which something may have been missed
+        is_new = self._seen.get(key) != digest
+        self._seen[key] = digest
+        return is_new or is_listed
+
+
+def registry(hooks: Hooks, login: Callable[[], Awaitable[Credentials]]) -> kopf.OperatorRegistry:
+    """The handlers."""
+    made = kopf.OperatorRegistry()
+    sightings = Sightings()
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=made)
+    def changed(namespace: str | None, name: str | None, type: str | None, meta: Any, **_: Any) -> None:  # noqa: A002 -- kopf calls with these names
+        key = namespace or "", name or ""
+        if sightings.is_news(key, type, meta):
+            hooks.changed(key)
+
+    @kopf.on.login(registry=made)
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return connection(await login())
+
+    return made
+
+
+def connection(found: Credentials) -> kopf.ConnectionInfo:
+    """The client's credentials as kopf takes them."""
+    scheme, _, token = (found.authorization or "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=found.server,
+        ca_path=found.ca_path,
+        ca_data=found.ca_data,
+        insecure=found.insecure,
+        username=found.username,
+        password=found.password,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=found.certificate_path,
+        private_key_path=found.key_path,
+        proxy_url=found.proxy,
+        trust_env=True,
+    )
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf as a watch and nothing else."""
+    made = kopf.OperatorSettings()
+    made.posting.enabled = False
+    # It would list and watch all CRDs, with their schemas, and all namespaces. That the kind is served is known.
+    made.scanning.disabled = True
+    # Without handlers that need one, kopf takes its finalizer off: so it mustn't be the operator's.
+    made.persistence.finalizer = f"{_PREFIX}/finalizer"
+    made.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
+    made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=_PREFIX)
+    made.networking.connect_timeout = CONNECT_SECONDS
+    made.networking.request_timeout = REQUEST_SECONDS
+    made.watching.connect_timeout = CONNECT_SECONDS
+    made.watching.server_timeout = WATCH_SECONDS
+    made.watching.client_timeout = WATCH_SECONDS + 10
+    made.watching.chunk_size = _PAGE
+    made.queueing.idle_timeout = 1.0  # objects' events stay in memory for so long
+    return made
+
+
+class Watcher:
+    """kopf in its thread, one run of it."""
+
+    def __init__(
+        self, namespaces: tuple[str, ...], hooks: Hooks, login: Callable[[], Awaitable[Credentials]]
+    ) -> None:
+        self._namespaces = namespaces
+        self._hooks = hooks
+        self._login = login
+        self._stop = threading.Event()
+        self._ended = asyncio.Event()
+        self._error: BaseException | None = None
+
+    async def run(self) -> None:
+        """Until cancelled. Returns, or raises what kopf raised, when kopf ends by itself."""
+        loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=self._main, args=(loop,), name="kopf", daemon=True)
+        thread.start()
+        try:
+            await self._ended.wait()
+        finally:
+            self._stop.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await self._ended.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _main(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            asyncio.run(self._watch())
+        except BaseException as error:  # noqa: BLE001 -- raised again in the other thread
+            self._error = error
+        finally:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._ended.set)
+
+    async def _watch(self) -> None:
+        ticking = asyncio.create_task(self._tick())
+        try:
+            await kopf.operator(
+                registry=registry(self._hooks, self._login),
+                settings=settings(),
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=self._stop,
+            )
+        finally:
+            ticking.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            self._hooks.alive()
+            await asyncio.sleep(_TICK_SECONDS)
