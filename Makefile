@@ -10,7 +10,7 @@ INGESTER_IMAGE ?= s3sink-ingester:0.1.0
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve run demo check format test bench cluster lock manifests tools clean
+.PHONY: help setup serve run demo check format test bench cluster lock manifests images tools clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench: $(READY) tools ## measure throughput, with peers that are on PATH beside 
 
 cluster: $(READY) tools ## a Kubernetes control plane with the CRD and nodes that run ingesters; prints its kubeconfig
 	@S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/python -m tests.cluster
+
+images: ## build the images of ingester and operator (BASE=, REPOSITORY=, TAG=: see scripts/images.sh)
+	scripts/images.sh
 
 tools: ## build the servers that tests run against, once a machine
 	tests/cluster/build.sh

@@ -18,5 +18,6 @@ upgrade=("$@")
 compile dev ingester/pyproject.toml operator/pyproject.toml --group pyproject.toml:dev
 compile ingester ingester/pyproject.toml --constraint requirements/dev.lock
 compile operator operator/pyproject.toml --constraint requirements/dev.lock
+compile build --group pyproject.toml:build --constraint requirements/dev.lock
 compile bootstrap-uv --group pyproject.toml:uv
 compile bootstrap-go --group pyproject.toml:go

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the servers that the tests run against, pinned by the go.mod and go.sum under tools/.
-# Binaries are kept outside the work tree, in a folder named by what they were built from, so that each is
-# built once a machine. Binaries that you have are taken instead: those of Kubernetes from KUBEBUILDER_ASSETS,
+# Binaries are kept outside the work tree, in a folder a module named by what they were built from, so that each is
+# built once a machine; one more folder has links to all of them. Binaries that you have are taken instead: those of Kubernetes from KUBEBUILDER_ASSETS,
 # any from S3SINK_TOOLS (nothing is built then).
 #
 # usage: tests/cluster/build.sh [TOOL...]             build what is missing (default: every tool)
@@ -20,6 +20,7 @@ declare -A packages=( # tool → module under tools/, and the package in it; eac
     [kubectl]="kubernetes k8s.io/kubernetes/cmd/kubectl"
     [kube-proxy]="kubernetes k8s.io/kubernetes/cmd/kube-proxy"
     [kubelet]="kubernetes k8s.io/kubernetes/cmd/kubelet"
+    [local-path-provisioner]="provisioner github.com/rancher/local-path-provisioner"
 )
 # Manifests that a module brings: folder in the cache → module under tools/, and the folder in its source.
 prometheus_crds="prometheus github.com/prometheus-operator/prometheus-operator example/prometheus-operator-crd"
@@ -64,7 +65,7 @@ version_flags() { # what a release build would say of itself; clients (kubectl, 
 }
 
 build() { # build TOOL: under a lock, since several test workers may ask at once
-    local tool=$1 module package go
+    local tool=$1 module package folder built
     [ -e "$bin/$tool" ] && return
     if [ -n "${S3SINK_TOOLS:-}" ]; then
         echo "S3SINK_TOOLS is $S3SINK_TOOLS, which holds no $tool" >&2
@@ -83,18 +84,29 @@ build() { # build TOOL: under a lock, since several test workers may ask at once
             exit # whoever starts it looks there first
         fi
         cd "$here/tools/$module"
-        go=$(go_command "$(awk '$1 == "go" { print $2 }' go.mod)")
-        export CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS='-mod=readonly -trimpath -buildvcs=false'
-        if [ "$tool" = prometheus-crds ]; then
-            "$go" mod download "$package"
-            cp -r "$("$go" list -m -f '{{.Dir}}' "$package")/$folder" "$bin/.$tool.part"
-            chmod -R u+w "$bin/.$tool.part" # a module's files are read-only
-        else
-            echo "Building $tool into $bin (once a machine; some minutes)" >&2
-            "$go" build -ldflags "-s -w$(version_flags)" -o "$bin/.$tool.part" "$package" >&2
+        built=$cache/built/$module-$(cat go.mod go.sum | sha256sum | cut -c1-16)
+        if [ ! -e "$built/$tool" ]; then
+            mkdir -p "$built"
+            make_tool "$tool" "$package" "$built/.$tool.part" "${folder:-}"
+            mv "$built/.$tool.part" "$built/$tool"
         fi
-        mv "$bin/.$tool.part" "$bin/$tool"
+        ln -sfn "$built/$tool" "$bin/$tool"
     ) 9>"$bin/.lock"
+}
+
+make_tool() { # make_tool TOOL PACKAGE INTO [FOLDER], in the module's folder
+    local go
+    go=$(go_command "$(awk '$1 == "go" { print $2 }' go.mod)")
+    export CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS='-mod=readonly -trimpath -buildvcs=false'
+    rm -rf "$3"
+    if [ -n "$4" ]; then
+        "$go" mod download "$2"
+        cp -r "$("$go" list -m -f '{{.Dir}}' "$2")/$4" "$3"
+        chmod -R u+w "$3" # a module's files are read-only
+    else
+        echo "Building $1 (once a machine; some minutes)" >&2
+        "$go" build -ldflags "-s -w$(version_flags)" -o "$3" "$2" >&2
+    fi
 }
 
 for tool in "${tools[@]}"; do
