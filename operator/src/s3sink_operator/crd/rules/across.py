@@ -35,17 +35,17 @@ SPEC: Final = (
     Rule(
         f"!({_KNOWN_SIZES}) || {_bytes('buffer.size')} * {USABLE_PERCENT} / 100 >= {_NEEDED}",
         "'too small for objects of ' + self.batch.maxBytes + ' and requests of ' + self.source.maxRequestBytes"
-        f" + '; write at least ' + {_RECOMMENDED}",
+        f" + '; write ' + {_RECOMMENDED} + ', which is enough'",
         computed=True,
         field=".buffer.size",
     ),
     Rule(
-        "!has(self.object.prefix) || self.object.prefix.findAll('[{][A-Za-z_][A-Za-z0-9_]*[}]').all(t,"
-        " has(self.partitioning.regex)"
+        "!has(self.object.prefix) || self.object.prefix.findAll('[{][A-Za-z_][A-Za-z0-9_]*[}]').all(t, t == '{time}' ||"
+        " (has(self.partitioning.regex)"
         " ? self.partitioning.regex.contains('(?P<' + t.substring(1, t.size() - 1) + '>') && t != '{content}'"
         " : has(self.partitioning.jsonPointers)"
         " ? t.substring(1, t.size() - 1) in self.partitioning.jsonPointers"
-        " : t == '{key}' || t == '{path}')",
+        " : t == '{key}' || t == '{path}'))",
         "has(self.partitioning.regex)"
         " ? 'uses a field that the key lacks; write one of the named groups of partitioning.regex'"
         " : has(self.partitioning.jsonPointers)"

@@ -65,7 +65,8 @@ def kind_rules(notes: Sequence[object]) -> Iterator[Rule]:
             )
             if note.whole:
                 yield Rule(
-                    f"!{good} || duration(self).getMilliseconds() % 1000 == 0",
+                    f"!{good} || duration(self) < duration('{note.low}')"
+                    " || duration(self).getMilliseconds() % 1000 == 0",
                     "not a whole number of seconds; write one such as '90s'",
                 )
 
