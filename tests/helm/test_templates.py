@@ -144,10 +144,12 @@ def test_leader(values: dict[str, Any], elected: bool, strategy: str) -> None:
     made = template(values)
     spec = one(made, "Deployment")["spec"]
     assert spec["strategy"]["type"] == strategy
-    assert ("--leader-elect" in spec["template"]["spec"]["containers"][0]["args"]) is elected
-    leases = [rule for m in made if m["kind"] == "Role" for rule in rules(m)]
-    wanted = (["coordination.k8s.io"], ["leases"], ["get", "create", "update"])
-    assert leases == ([wanted] if elected else [])
+    flags = {"--leader-elect", "--lease-name=s3sink-operator"}
+    assert (flags & set(spec["template"]["spec"]["containers"][0]["args"])) == (flags if elected else set())
+    leases = [rule for m in made if m["kind"] == "Role" for rule in m["rules"]]
+    every = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    own = {**every, "resourceNames": ["s3sink-operator"], "verbs": ["get", "update"]}
+    assert leases == ([{**every, "verbs": ["create"]}, own] if elected else [])
 
 
 def test_a_budget_only_for_several() -> None:
@@ -157,15 +159,24 @@ def test_a_budget_only_for_several() -> None:
 
 
 def test_flags() -> None:
-    values = {"watchNamespaces": ["a", "b"], "resync": "5m", "workers": 2, "logFormat": "text"}
+    values = {
+        "watchNamespaces": ["a", "b"],
+        "resync": "5m",
+        "workers": 2,
+        "logFormat": "text",
+        "logLevel": "debug",
+        "extraArgs": ["--listen=[::]:8080"],
+    }
     assert container(values)["args"] == [
         "--ingester-image=s3sink-ingester:0.1.0",
         "--listen=0.0.0.0:8080",
         "--resync=5m",
         "--workers=2",
         "--log-format=text",
+        "--log-level=debug",
         "--namespace=a",
         "--namespace=b",
+        "--listen=[::]:8080",
     ]
 
 

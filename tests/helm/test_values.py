@@ -57,6 +57,8 @@ WRONG: list[tuple[str, object, str]] = [
     ("resync", "1 minute", f"at '/resync': '1 minute' {DURATION}"),
     ("workers", 0, "at '/workers': minimum: got 0, want 1"),
     ("logFormat", "JSON", "at '/logFormat': value must be one of 'json', 'text'"),
+    ("logLevel", "trace", "at '/logLevel': value must be one of 'debug', 'info', 'warning', 'error'"),
+    ("extraArgs", ["workers=2"], "at '/extraArgs/0': 'workers=2' does not match pattern '^--'"),
     ("extraEnv", {"A": "b"}, "at '/extraEnv': got object, want array"),
     ("extraEnv", [{"value": "b"}], "at '/extraEnv/0': missing property 'name'"),
     ("resources.memory", "1Gi", "at '/resources': additional properties 'memory' not allowed"),
