@@ -7,7 +7,7 @@ not be proven empty. What pods are told and what is deleted comes last, since it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -116,22 +116,18 @@ def _keep(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
 
 
 def _end(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
-    """The sink as it goes. Its children are kept as they are to be until its volumes are empty: what a drain waits for
-    may be a change of the spec."""
+    """The sink as it goes: scaled down to none, and its children kept as they are to be until then, since what a drain
+    waits for may be a change of the spec."""
     observed, fleet, wishes = scene.observed, scene.fleet, scene.wishes
     scaled = _with_jobs(scene, scaling.scale(fleet, 0, "Retain", observed.pods))
-    rendered = _render(scene, fleet.replicas) if scene.spec is not None else ()
+    rendered = _render(scene, scaled.replicas)
     deletion = dismantle(fleet, observed, wishes.when_deleted, scaled.verdicts, rendered)
     facts = _facts(scene, scaled, deletion=deletion)
     if not deletion.is_draining:
         return facts, deletion.actions
-    updates: Iterable[Action] = ()
-    if not is_foreground(observed.sink):
-        live = [manifest for manifest in rendered if ref_of(manifest) in observed.children]
-        updates = children.compare(observed, live, ()).applies
     actions = (
         *_marks(fleet, scaled.verdicts, {}),
-        *updates,
+        *_updates(scene, scaled.replicas),
         *deletion.actions,
         *(action for one in scaled.verdicts for action in one.actions),
     )
@@ -180,6 +176,14 @@ def _children(scene: _Scene, replicas: int) -> Children:
         return Children(conflicts=found)
     reason = f"{replicas} replicas; the rest stays as it is until the spec can be acted on"
     return Children(applies=(Apply(children.scaled(live, replicas), reason),), conflicts=found)
+
+
+def _updates(scene: _Scene, replicas: int) -> tuple[Action, ...]:
+    """Of children that are there; none is made for a sink that goes, nor while the garbage collector takes them."""
+    if is_foreground(scene.observed.sink):
+        return ()
+    applies = _children(scene, replicas).applies
+    return tuple(one for one in applies if ref_of(one.manifest) in scene.observed.children)
 
 
 def _with_jobs(scene: _Scene, scaled: Scaling) -> Scaling:

@@ -113,7 +113,7 @@ def image_of(stateful_set: Object | None) -> str | None:
 
 def _is_told(new: Mapping[str, str], old: Mapping[str, str] | None) -> bool:
     kind, status = new["type"], new["status"]
-    if status == "Unknown":
+    if status == "Unknown" or (kind, new["reason"]) == ("Stalled", "ConfigInvalid"):  # ConfigValid tells it
         return False
     good = _GOOD.get(kind)
     if (
