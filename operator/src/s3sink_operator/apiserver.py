@@ -193,12 +193,14 @@ class ApiServer:
 def error_of(code: int, status: Json, retry_after: float | None, what: str = "") -> ClusterError:
     """What an answer of the API server means. ``status``: its body, a ``Status`` if it is the API server's own."""
     message = str(status.get("message") or f"{what}: HTTP {code}")
-    wanted = status.get("details") or {}
-    if retry_after is None and isinstance(wanted, Mapping) and wanted.get("retryAfterSeconds"):
-        retry_after = float(wanted["retryAfterSeconds"])
+    details = status.get("details") or {}
+    if retry_after is None and details.get("retryAfterSeconds"):
+        retry_after = float(details["retryAfterSeconds"])
+    causes = {cause.get("field") for cause in details.get("causes") or ()}
     if code == 404:
         return NotFound(message)
-    if code == 409:
+    if code == 409 or (code == 422 and "metadata.uid" in causes):
+        # The latter: server-side apply with the UID of an object that is no more, where another one has its name.
         return Conflict(message)
     if code == 410:
         return Expired(message)
