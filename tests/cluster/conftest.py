@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.rig import controlplane, kubetools
+from tests.rig.flaky_proxy import FlakyProxy, flaky_proxy
 from tests.rig.kubeapi import NAMESPACES
 from tests.rig.kubelet import Kubelet
 from tests.rig.operators import Operator
@@ -84,3 +85,11 @@ def _sound_rig(request: pytest.FixtureRequest) -> Iterator[None]:
         told = "\n".join(failures)
         failures.clear()
         assert not told, told
+
+
+@pytest.fixture
+def proxied(sink: LiveSink, s3: S3Server) -> Iterator[FlakyProxy]:
+    """The sink's way to S3, which a test may cut: ``stop``, ``start``."""
+    with flaky_proxy(s3.endpoint) as proxy:
+        sink.endpoint = proxy.endpoint
+        yield proxy

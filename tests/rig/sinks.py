@@ -47,7 +47,7 @@ class LiveSink:
     name: str = "events"
     endpoint: str = ""
     """Of the bucket, where it isn't that of ``s3``."""
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger = field(default_factory=Ledger, repr=False)
     bucket: str = field(default_factory=lambda: f"sink-{next(_bucket_numbers)}")
     _client: S3Client | None = None
 
@@ -63,6 +63,12 @@ class LiveSink:
         """Make the bucket and the Secret."""
         self.client.create_bucket(Bucket=self.bucket)
         self.put_secret()
+
+    def another(self, name: str) -> LiveSink:
+        """One more sink beside it, with a bucket and a ledger of its own."""
+        made = LiveSink(self.plane, self.kubelet, self.s3, self.namespace, name, self.endpoint)
+        made.prepare()
+        return made
 
     def put_secret(self, **values: str) -> None:
         """Write the Secret with the store's credentials; ``values`` are written instead or besides."""
