@@ -31,7 +31,8 @@ REQUEST_SECONDS: Final = 60.0
 WATCH_SECONDS: Final = 300
 """What the server is asked to end a watch after; the client gives up ten seconds later."""
 QUIET_SECONDS: Final = 90.0
-"""The server sends a bookmark each minute. A watch that says nothing for longer has lost its peer."""
+"""A watch that says nothing for so long is begun again: its peer may be gone. (The server sends bookmarks each minute,
+but not where there was no change since it started.)"""
 _CONNECTIONS: Final = 64
 """Reconciles ask for a dozen objects at once; watches take one each."""
 
@@ -121,7 +122,10 @@ class ApiServer:
     async def stream(
         self, path: str, *, query: Mapping[str, str], accept: str = _JSON
     ) -> AsyncGenerator[dict[str, Any]]:
-        """Follow a watch to its end: each line of it. Raises Expired, Refused, NotFound or Unavailable."""
+        """Follow a watch to its end: each line of it. It ends after some minutes, or when it was quiet for long.
+
+        Raises Expired, Refused, NotFound or Unavailable.
+        """
         limits = aiohttp.ClientTimeout(
             total=WATCH_SECONDS + 10, sock_connect=CONNECT_SECONDS, sock_read=QUIET_SECONDS
         )
@@ -134,7 +138,7 @@ class ApiServer:
         with _translated(f"watch of {path}"):
             response = await self._send("GET", path, asked, None, _JSON, accept, limits)
             try:
-                while line := await response.content.readline():
+                while line := await _line(response):
                     change: dict[str, Any] = json.loads(line)
                     if change.get("type") == "ERROR":
                         status = change.get("object", {})
@@ -207,6 +211,14 @@ def error_of(code: int, status: Json, retry_after: float | None, what: str = "")
     if code in _REFUSALS or (code == 500 and _BAD_FIELD in message):
         return Refused(message)
     return Unavailable(message, retry_after)
+
+
+async def _line(response: aiohttp.ClientResponse) -> bytes:
+    """The next line of a watch; empty at its end, or when nothing came for long."""
+    try:
+        return await response.content.readline()
+    except TimeoutError:
+        return b""
 
 
 @contextmanager

@@ -132,7 +132,7 @@ class Watcher:
         self._namespaces = namespaces
         self._hooks = hooks
         self._login = login
-        self._stop = threading.Event()
+        self._stop: Callable[[], object] = lambda: None
         self._ended = asyncio.Event()
         self._error: BaseException | None = None
 
@@ -144,7 +144,7 @@ class Watcher:
         try:
             await self._ended.wait()
         finally:
-            self._stop.set()
+            self._stop()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_SECONDS):
                     await self._ended.wait()
@@ -161,6 +161,9 @@ class Watcher:
                 loop.call_soon_threadsafe(self._ended.set)
 
     async def _watch(self) -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        # Of this loop, not of threads: for one of those kopf has a thread wait that would never end.
+        self._stop = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(stop.set)
         ticking = asyncio.create_task(self._tick())
         try:
             await kopf.operator(
@@ -169,7 +172,7 @@ class Watcher:
                 standalone=True,
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
-                stop_flag=self._stop,
+                stop_flag=stop,
             )
         finally:
             ticking.cancel()

@@ -15,9 +15,12 @@ Key = tuple[str, str]
 sink: Final[ContextVar[Key | None]] = ContextVar("sink", default=None)
 """The sink that is worked on here."""
 
-_NOISY: Final = ("kopf", "kubernetes", "aiohttp.access", "asyncio")
-_SIGNALS: Final = "OS signals are ignored"
-"""kopf warns that it handles none in its thread, as it should be."""
+_QUIETER: Final = {
+    "kopf": logging.CRITICAL,  # it tells the same failure of its watch three times, at length; ``run`` tells it once
+    "kubernetes": logging.WARNING,
+    "aiohttp.access": logging.WARNING,
+    "asyncio": logging.WARNING,
+}
 
 
 class JsonFormatter(logging.Formatter):
@@ -63,8 +66,7 @@ def configure(form: Literal["json", "text"], level: str) -> None:
     """Log to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    handler.addFilter(lambda record: not str(record.msg).startswith(_SIGNALS))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     if level != "debug":
-        for name in _NOISY:
-            logging.getLogger(name).setLevel(logging.WARNING)
+        for name, least in _QUIETER.items():
+            logging.getLogger(name).setLevel(least)

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from s3sink_operator.apiserver import ApiServer, Expired, NotFound
+from s3sink_operator.apiserver import ApiServer, Expired
 from s3sink_operator.errors import ClusterError, Conflict, Refused, Unavailable
 
 Metadata = Mapping[str, Any]
@@ -83,15 +83,15 @@ async def follow(
         except ClusterError as error:
             delay = delay_after(error, failures, jitter())
             failures += 1
-            is_told = failures == 1 and not isinstance(error, NotFound)
-            log.log(
-                logging.WARNING if is_told else logging.DEBUG,
-                "watch of %s: %s; next try in %.1f s",
-                watched.path,
-                error,
-                delay,
-            )
+            log.log(level_of(error, failures), "%s; next try in %.1f s", error, delay)
             await pause(delay)
+
+
+def level_of(error: ClusterError, failures: int) -> int:
+    """How loud to tell the failure. ``failures``: in a row. API servers restart; optional kinds may not be there."""
+    if isinstance(error, Conflict):
+        return logging.DEBUG
+    return logging.WARNING if failures == (1 if isinstance(error, Refused) else 4) else logging.DEBUG
 
 
 def delay_after(error: ClusterError, failures: int, chance: float) -> float:
@@ -120,6 +120,7 @@ async def _changes(
     """Ends only by raising: a stream that ends, as it does after some minutes, goes on from its last version."""
     while True:
         heard = False
+        hooks.alive("trying")
         query = {**watched.query, "resourceVersion": version}
         try:
             async with aclosing(api.stream(watched.path, query=query, accept=_ITEM)) as stream:
@@ -133,9 +134,6 @@ async def _changes(
             raise
         except Unavailable as error:
             if not heard:
-                raise
-            log.debug("watch of %s broke: %s", watched.path, error)
-        if not heard:
-            # Not even a bookmark: whoever answers isn't one that watches.
-            raise Unavailable("the stream ended and had said nothing")
+                raise  # not a stream that broke, but an API server that is away
+            log.debug("%s", error)
         await pause(_FIRST_SECONDS)
