@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -29,7 +30,21 @@ if TYPE_CHECKING:
 _TRIES: Final = 4
 """Ports are chosen before they are bound, so somebody else may be faster."""
 _START_SECONDS: Final = 120.0
+_SERVICE_ADDRESS: Final = "10.96.0.1"
+"""Of the Service ``kubernetes``: the first of the range."""
 _ISSUER: Final = "https://kubernetes.default.svc"
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where the servers are reached, and whether pods are as well."""
+
+    address: str = "127.0.0.1"
+    pods: bool = False
+    """Whether pods have addresses that a Service can send to."""
+
+
+LOOPBACK: Final = Network()
 
 _CONTROLLER_FLAGS: Final = (
     "--leader-elect=false",
@@ -42,20 +57,25 @@ _CONTROLLER_FLAGS: Final = (
     "--horizontal-pod-autoscaler-cpu-initialization-period=1s",
     "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
     "--node-monitor-grace-period=2m",  # a busy machine's node must not be taken for a lost one
-    # Pods here have loopback addresses, which the API server refuses as endpoints.
-    "--controllers=*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller",
+)
+# Pods on loopback have addresses that the API server refuses as endpoints.
+_NO_ENDPOINTS: Final = (
+    "--controllers=*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller"
 )
 
 
 class ControlPlane:
     """A running one. ``url`` and ``ca`` are what a client needs; ``kubeconfig`` has the rights of an administrator."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, network: Network = LOOPBACK) -> None:
         """Start it, all files in ``directory``. Raises ProcessError with the end of a log."""
         self.directory = directory
+        self._network = network
         self._token = secrets.token_hex(16)
         self._authority = certificates.Authority(directory)
-        self._serving = self._authority.issue("kube-apiserver")
+        self._serving = self._authority.issue(
+            "kube-apiserver", "kubernetes.default.svc", addresses=[network.address, _SERVICE_ADDRESS]
+        )
         self._front = self._authority.issue("front-proxy")
         self._signing = directory / "service-accounts.key"
         certificates.signing_key(self._signing)
@@ -112,6 +132,10 @@ class ControlPlane:
         token: str = self.api.create(ACCOUNTS, request, "token")["status"]["token"]
         return token
 
+    def issue(self, name: str) -> certificates.Certificate:
+        """A certificate for a server on loopback, which clients of the API server trust."""
+        return self._authority.issue(name)
+
     def kubeconfig_text(self, token: str, namespace: str = "default") -> str:
         """A kubeconfig for a token."""
         cluster = {"server": self.url, "certificate-authority": str(self.ca)}
@@ -151,6 +175,7 @@ class ControlPlane:
             f"--root-ca-file={self.ca}",
             f"--service-account-private-key-file={self._signing}",
             *_CONTROLLER_FLAGS,
+            *([] if self._network.pods else [_NO_ENDPOINTS]),
         )
         self._run(
             "kube-scheduler",
@@ -187,15 +212,15 @@ class ControlPlane:
 
     def _start_first_apiserver(self) -> None:
         self._port = free_port()
-        self.url = f"https://127.0.0.1:{self._port}"
+        self.url = f"https://{self._network.address}:{self._port}"
         self.api = Api(self.url, self.ca, self._token)
         self._start_apiserver()
 
     def _start_apiserver(self) -> None:
         process = self._run(
             "kube-apiserver",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={self._network.address}",
+            f"--advertise-address={self._network.address}",
             f"--secure-port={self._port}",
             f"--etcd-servers={self._etcd_url}",
             f"--cert-dir={self.directory}",
@@ -209,7 +234,9 @@ class ControlPlane:
             f"--service-account-key-file={self._signing}",
             f"--service-account-signing-key-file={self._signing}",
             "--service-cluster-ip-range=10.96.0.0/16",
-            "--endpoint-reconciler-type=none",
+            # Who is in a pod finds the API server at the address of a Service.
+            f"--endpoint-reconciler-type={'lease' if self._network.pods else 'none'}",
+            f"--allow-privileged={'true' if self._network.pods else 'false'}",
             # The aggregation layer, for a metrics API.
             f"--proxy-client-cert-file={self._front.certificate}",
             f"--proxy-client-key-file={self._front.key}",
