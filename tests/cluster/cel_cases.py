@@ -230,7 +230,7 @@ PARTITIONING: Final = (
     Case(
         "a field called time", key(jsonPointers={"time": "/t"}), "and is not time; write one such as customer"
     ),
-    Case("no JSON Pointer", key(jsonPointers={}), "empty; name at least one field"),
+    Case("no JSON Pointer", key(jsonPointers={}), "empty; write at least one field"),
     Case(
         "Ruby's slashes",
         key(regex=r"/^(?P<path>\S+) (?P<content>.+)$/m"),
@@ -239,7 +239,7 @@ PARTITIONING: Final = (
     Case(
         "Ruby's groups",
         key(regex=r"^(?<path>\S+) (?<content>.+)$"),
-        "a named group is written (?P<name>...) in Python, not (?<name>...)",
+        "(?<name>...) is Ruby's; write (?P<name>...)",
     ),
     Case("no group", key(regex=r"^\S+ .+$"), "needs a named group that is the key"),
     Case("only what is stored", key(regex=r"^\S+ (?P<content>.+)$"), "needs a named group that is the key"),

@@ -26,7 +26,6 @@ _BUCKET = (
         " purpose bucket",
     ),
 )
-_PORT_AND_PATH = "(:[0-9]{1,5})?(/.*)?"
 _ENDPOINT = (
     Rule(
         "!self.contains('@')",
@@ -35,15 +34,14 @@ _ENDPOINT = (
     ),
     Rule(
         "self == '' || self.contains('@') || (isURL(self) && !self.matches(':0+(/|$)') &&"
-        f" {matches('self', f'https?://({shapes.HOST_PATTERN}|[[][0-9A-Fa-f:.]+[]]){_PORT_AND_PATH}')})",
+        f" {matches('self', shapes.ENDPOINT_PATTERN)})",
         "not a URL; write one such as 'https://minio.storage.svc:9000'",
     ),
     Rule("!self.matches('[?#\\\\s]')", "more than an endpoint; write 'https://host:port' alone"),
 )
 _AWS_HOST = "|".join(shapes.AWS_HOSTS).replace(".", "[.]")
-_AWS = (
-    f"(self.endpoint == '' || {matches('self.endpoint', f'(?i)https?://[^/]*({_AWS_HOST}){_PORT_AND_PATH}')})"
-)
+_AWS_URL = f"(?i)https?://[^/]*({_AWS_HOST}){shapes.PORT_AND_PATH_PATTERN}"
+_AWS = f"(self.endpoint == '' || {matches('self.endpoint', _AWS_URL)})"
 _DESTINATION = (
     Rule(
         f"!{_AWS} || {matches('self.region', shapes.AWS_REGION_PATTERN)}",

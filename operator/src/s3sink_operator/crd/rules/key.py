@@ -27,16 +27,16 @@ _REGEX = (
     ),
     Rule(
         f"!self.matches({text(_RUBY_GROUP)})",
-        "a named group is written (?P<name>...) in Python, not (?<name>...)",
+        "(?<name>...) is Ruby's; write (?P<name>...)",
     ),
     Rule(
         f"self.matches({text(_RUBY_GROUP)}) || self.{_GROUPS}.exists(g, g != '(?P<content>')",
-        "needs a named group that is the key, as in '^(?P<path>\\S+) (?P<content>.+)$'; `content` is only what is"
+        "needs a named group that is the key; write one, as in '^(?P<path>\\S+) (?P<content>.+)$'; `content` is only what is"
         " stored",
     ),
 )
 _JSON_POINTERS = (
-    Rule("self.size() > 0", "empty; name at least one field, such as customer: /customer_id"),
+    Rule("self.size() > 0", "empty; write at least one field, such as customer: /customer_id"),
     Rule(
         "self.all(k, k.matches('^[A-Za-z_][A-Za-z0-9_]{0,62}$') && k != 'time')",
         "a field's name has letters, digits and _, 63 at most, and is not time; write one such as customer",
