@@ -11,7 +11,7 @@ import yaml
 from s3sink_operator.spec import parse
 
 from tests.rig import kubetools
-from tests.rig.kubeapi import SINKS, ApiError
+from tests.rig.kubeapi import SINKS, ApiError, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +133,11 @@ def test_a_status_that_is_wrong_is_refused(
 
 
 def test_every_group_is_explained(control_plane: ControlPlane) -> None:
-    said = control_plane.kubectl("explain", "s3sink.spec.buffer.whenDeleted").stdout
+    # What is explained is published a little after the kind is served.
+    said = wait_for(
+        lambda: control_plane.kubectl("explain", "s3sink.spec.buffer.whenDeleted", check=False).stdout,
+        "explanation",
+    )
     assert said.split("ENUM:")[1].split()[:4] == [
         "DrainThenDelete",
         "DrainThenRetain",
