@@ -11,7 +11,8 @@ from typing import Any, Final
 from s3sink_operator import names
 from s3sink_operator.manifests import pod, settings
 from s3sink_operator.manifests.base import Context, Owner, child, given, without_nulls
-from s3sink_operator.spec import Spec, usable_bytes
+from s3sink_operator.manifests.grace import grace_of
+from s3sink_operator.spec import Spec
 from s3sink_operator.state import STATEFUL_SET
 
 KIND = (STATEFUL_SET.api_version, STATEFUL_SET.kind)
@@ -20,15 +21,6 @@ MIN_READY_SECONDS: Final = 10
 """A rollout goes on when a pod was ready for so long: a bad version shows itself, and proxies know the new pod."""
 REVISIONS: Final = 3
 READ_BY_GROUP: Final = 0o440
-ROUTING_SECONDS: Final = 5
-"""A pod that is to end serves on for so long, until no proxy sends anything to it any more."""
-CLOSING_SECONDS: Final = 5
-"""What is left of the grace period when the ingester has given up flushing."""
-BASE_GRACE_SECONDS: Final = 30
-FLUSH_BYTES_PER_SECOND: Final = 64 * 2**20
-"""Sealing and uploading, of uncompressed records."""
-MAX_GRACE_SECONDS: Final = 600
-"""No more than the cluster autoscaler waits for a node by default."""
 
 
 def stateful_set(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
@@ -57,32 +49,17 @@ def stateful_set(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
     )
 
 
-def grace_seconds(spec: Spec, volume_size: str) -> int:
-    """How long a pod may take to end: the flush budget.
-
-    It seals and uploads what it can and ends as soon as nothing is left; the rest stays on its volume for the next pod,
-    so this bounds how much a node drain is held up, not what is safe. Time for all that a buffer takes, at
-    ``FLUSH_BYTES_PER_SECOND``, between ``BASE_GRACE_SECONDS`` and ``MAX_GRACE_SECONDS``: 10Gi get 155 s.
-    """
-    if spec.pod_template.termination_grace_period_seconds is not None:
-        return spec.pod_template.termination_grace_period_seconds
-    filled = usable_bytes(volume_size) * spec.buffer.high_watermark_percent // 100
-    return min(BASE_GRACE_SECONDS + filled // FLUSH_BYTES_PER_SECOND, MAX_GRACE_SECONDS)
-
-
 def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
-    grace = grace_seconds(spec, context.volume_size)
-    share = min(ROUTING_SECONDS, grace // 6)
-    flush = grace - share - min(CLOSING_SECONDS, grace // 6)
+    grace = grace_of(spec, context.volume_size)
     container = {
-        **pod.container(spec, context, ["serve", "--grace", f"{flush}s"]),
+        **pod.container(spec, context, ["serve", "--grace", f"{grace.flush}s"]),
         "env": pod.environment(spec, {"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
         "ports": [
             _port(names.DATA_PORT_NAME, names.DATA_PORT),
             _port(names.ADMIN_PORT_NAME, names.ADMIN_PORT),
         ],
         **_probes(),
-        **given(lifecycle=share and {"preStop": {"sleep": {"seconds": share}}}),
+        **given(lifecycle=grace.routing and {"preStop": {"sleep": {"seconds": grace.routing}}}),
     }
     container["volumeMounts"] += [
         {"name": name, "mountPath": path, "readOnly": True} for name, path, _ in _secrets(spec)
@@ -94,7 +71,7 @@ def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
     ]
     return {
         **made,
-        "terminationGracePeriodSeconds": grace,
+        "terminationGracePeriodSeconds": grace.total,
         **given(topologySpreadConstraints=_spread(spec, owner)),
     }
 
