@@ -22,6 +22,7 @@ from s3sink_ingester.config import Durability, Settings
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.errors import ObjectCorrupt, Overloaded, S3SinkError, VolumeError
 from s3sink_ingester.gate import Gate
+from s3sink_ingester.http.access import Access
 from s3sink_ingester.http.limits import Limits
 from s3sink_ingester.http.native import NativeApi
 from s3sink_ingester.http.responses import Replies
@@ -159,7 +160,8 @@ class App:
         self.data = self._data_port()
 
     async def start(self) -> None:
-        """Listen on the data port. Raises ``OSError`` when the address can't be had."""
+        """Listen on the data port. Raises ``OSError`` when the address can't be had, ``ConfigError`` when the API keys
+        or the certificate can't be used."""
         source = self.settings.source
         await self.data.start(source.host, source.port, reuse_port=self._reuse_port)
 
@@ -367,7 +369,8 @@ class App:
             header_timeout=settings.source.header_timeout,
             body_timeout=settings.source.body_timeout,
         )
-        return HttpServer(api.resolve, self.intake, replies, limits)
+        access = Access(settings.source.auth.path, settings.source.tls.path)
+        return HttpServer(api.resolve, self.intake, replies, limits, access=access)
 
 
 async def _wait(stop: asyncio.Event) -> bool:

@@ -127,7 +127,7 @@ def make_process(settings: Settings, *, reuse_port: bool = False) -> Process:
 
 
 async def serve(process: Process, stop: Stop, announce: Callable[[Ports], None]) -> None:
-    """Listen, recover, take records until `stop`. Raises `AddressUnavailable`, `VolumeError`."""
+    """Listen, recover, take records until `stop`. Raises `AddressUnavailable`, `VolumeError`, `ConfigError`."""
     settings = process.app.settings
     admin = AdminServer(process)
     await _start_admin(admin, settings)

@@ -10,6 +10,7 @@ from s3sink_ingester import records
 from s3sink_ingester.config import (
     AddressingStyle,
     Admin,
+    Auth,
     Batch,
     Buffer,
     Compression,
@@ -22,6 +23,7 @@ from s3sink_ingester.config import (
     Partitioning,
     Settings,
     Source,
+    Tls,
     Uploads,
     load,
     loads,
@@ -67,6 +69,8 @@ source:
   headerTimeout: 2s
   bodyTimeout: 1m30s
   maxConnections: 100
+  auth: {path: /etc/s3sink/auth}
+  tls: {path: /etc/s3sink/tls}
 partitioning:
   jsonPointers: {customer: /customer_id, day: /at/day}
   onInvalid: Quarantine
@@ -108,6 +112,8 @@ uploads: {concurrency: 8, multipartThreshold: 32Mi, partSize: 8Mi}
             header_timeout=2.0,
             body_timeout=90.0,
             max_connections=100,
+            auth=Auth(path="/etc/s3sink/auth"),
+            tls=Tls(path="/etc/s3sink/tls"),
         ),
         partitioning=Partitioning(
             json_pointers={"customer": "/customer_id", "day": "/at/day"},
@@ -141,7 +147,7 @@ destination:
   {bucket: the-output-bucket, region: us-east-1, endpoint: "", encryption: {}, storageClass: "", path: ""}
 partitioning: {regex: '^(?P<path>\\S+) (?P<content>.+)$', jsonPointers: {}, header: "", urlPath: false}
 batch:
-source: {}
+source: {auth: {}, tls: {path: ""}}
 """
     assert loads(text, {}) == loads(STORY, {})
 

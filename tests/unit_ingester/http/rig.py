@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from s3sink_ingester.errors import Overloaded, S3SinkError
+from s3sink_ingester.http.access import Access
 from s3sink_ingester.http.endpoint import Resolve, Waiter
 from s3sink_ingester.http.limits import Limits
 from s3sink_ingester.http.native import NativeApi
 from s3sink_ingester.http.responses import Replies
 from s3sink_ingester.http.server import HttpServer
 from s3sink_ingester.records import Batch, Layout, Partitioning, Router
+
+PATIENCE = 30.0
+"""Seconds after which what must happen is taken to be stuck."""
 
 REGEX = Partitioning(regex=r"^(?P<path>\S+) (?P<content>.+)$")
 
@@ -90,8 +95,8 @@ class Client:
         await self.writer.drain()
 
     async def reply(self, *, body: bool = True) -> Reply:
-        """The next reply; fails if none comes in some seconds. `body`: False for the reply to HEAD."""
-        async with asyncio.timeout(5):
+        """The next reply; fails if none comes. `body`: False for the reply to HEAD."""
+        async with asyncio.timeout(PATIENCE):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head[:-4].split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -104,7 +109,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """All that comes until the server closes its side."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
 
     def close(self) -> None:
@@ -123,9 +128,14 @@ class Rig:
     intake: MemoryIntake
     clock: Clock
     clients: list[Client] = field(default_factory=list)
+    trust: ssl.SSLContext | None = None
+    """How clients speak TLS; None: they don't."""
 
-    async def client(self) -> Client:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.server.port))
+    async def client(self, trust: ssl.SSLContext | None = None) -> Client:
+        """A new connection. `trust`: instead of the rig's."""
+        client = Client(
+            *await asyncio.open_connection("127.0.0.1", self.server.port, ssl=trust or self.trust)
+        )
         self.clients.append(client)
         return client
 
@@ -139,7 +149,7 @@ class Rig:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Let the loop run until something has happened."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not condition():  # noqa: ASYNC110 - the condition is any fact about the server
                 await asyncio.sleep(0.001)
 
@@ -150,10 +160,12 @@ async def running(
     *,
     partitioning: Partitioning = REGEX,
     resolve: Resolve | None = None,
+    access: Access | None = None,
+    trust: ssl.SSLContext | None = None,
     port: int = 0,
     reuse_port: bool = False,
 ) -> AsyncIterator[Rig]:
-    """`resolve`: instead of the native API's."""
+    """`resolve`: instead of the native API's. `access`, `trust`: both sides of TLS, and keys."""
     intake, clock = MemoryIntake(), Clock()
     limits = limits or Limits()
     replies = Replies(0.0)
@@ -166,10 +178,16 @@ async def running(
         key_in_path=partitioning.url_path,
     )
     server = HttpServer(
-        resolve or api.resolve, intake, replies, limits, clock=clock, now=lambda: 1_000_000_000.0
+        resolve or api.resolve,
+        intake,
+        replies,
+        limits,
+        access=access,
+        clock=clock,
+        now=lambda: 1_000_000_000.0,
     )
     await server.start("127.0.0.1", port, reuse_port=reuse_port)
-    rig = Rig(server, intake, clock)
+    rig = Rig(server, intake, clock, trust=trust)
     try:
         yield rig
     finally:

@@ -11,8 +11,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from s3sink_ingester.http.stats import HttpStats
 from s3sink_ingester.metrics import Exporter, UploadStats
-from s3sink_ingester.metrics.catalog import CATALOG, Type
-from s3sink_ingester.metrics.catalog import Metric as Entry
+from s3sink_ingester.metrics.catalog import CATALOG
+from s3sink_ingester.metrics.metric import Metric as Entry
+from s3sink_ingester.metrics.metric import Type
 from s3sink_ingester.metrics.reference import reference
 from s3sink_ingester.objects import PutOutcome, SealedObject
 from s3sink_ingester.records import Kind
@@ -75,7 +76,7 @@ def test_names_and_help_follow_the_conventions(metric: Entry) -> None:
     if metric.type is Type.HISTOGRAM:
         assert metric.name.endswith(UNITS)
     # Whatever clients choose (keys, paths, names) has no bound.
-    assert metric.label in {"", "code", "reason", "phase", "kind", "outcome", "state", "version"}
+    assert metric.label in {"", "code", "reason", "phase", "kind", "outcome", "state", "version", "secret"}
 
 
 def test_names_are_unique() -> None:

@@ -23,6 +23,7 @@ examples:
   s3sink-ingester serve --config settings.yaml --log-level warning
 
 Credentials for S3 come from the environment, a web identity or the machine, as for the AWS command line.
+API keys (source.auth.path) and a certificate (source.tls.path) are read from directories, again when they change.
 SIGTERM: finish what is under way, seal and upload until the grace ends; what is left stays on the volume.
 """
 
@@ -114,5 +115,7 @@ def _announce(settings: Settings, data: int, admin: int) -> None:
             "buffer": settings.buffer.path,
             "destination": common.destination_name(settings),
             "workers": settings.workers,
+            "tls": settings.source.tls.path is not None,
+            "auth": settings.source.auth.path is not None,
         },
     )

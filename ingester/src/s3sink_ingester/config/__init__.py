@@ -11,6 +11,7 @@ from s3sink_ingester.config.routing import router
 from s3sink_ingester.config.settings import (
     AddressingStyle,
     Admin,
+    Auth,
     Batch,
     Buffer,
     Compression,
@@ -24,12 +25,14 @@ from s3sink_ingester.config.settings import (
     Partitioning,
     Settings,
     Source,
+    Tls,
     Uploads,
 )
 
 __all__ = [
     "AddressingStyle",
     "Admin",
+    "Auth",
     "Batch",
     "Buffer",
     "Compression",
@@ -43,6 +46,7 @@ __all__ = [
     "Partitioning",
     "Settings",
     "Source",
+    "Tls",
     "Uploads",
     "load",
     "loads",

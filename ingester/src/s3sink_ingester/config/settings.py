@@ -101,6 +101,30 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """Who may send records: clients with an API key. They send `Authorization: Bearer <key>` or `X-Api-Key: <key>`,
+    and get 401 without a good one. The admin port asks for none. Keys are sent as they are: use them with TLS, or in a
+    network that you trust."""
+
+    path: Annotated[str | None, Text("directory", shapes.directory)] = None
+    """A directory, such as a mounted Secret, in which the content of each file is one key: 1 to 4096 visible ASCII
+    characters; blanks around it don't count, nor do files that begin with a dot. It is looked at every second. A key
+    that is gone is refused from then on. A directory without a key is taken for a mistake: those in use stay in use,
+    and the log and `s3sink_secret_reload_failures_total` say so. Left out: whoever reaches the port may send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """HTTPS on the data port, TLS 1.2 or newer. Plain HTTP isn't answered then; the admin port goes on with it."""
+
+    path: Annotated[str | None, Text("directory", shapes.directory)] = None
+    """A directory, such as a mounted Secret of type `kubernetes.io/tls`, with `tls.crt` (PEM, with its chain) and
+    `tls.key` (PEM, not encrypted). It is looked at every second; a change is used for new connections and leaves others
+    alone. One that can't be used is told in the log and `s3sink_secret_reload_failures_total`, and the one before it
+    stays in use. Left out: plain HTTP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """The data port, where records come in over HTTP."""
 
@@ -122,13 +146,16 @@ class Source:
     """How long a connection may be idle. Short ones spread load over new pods sooner."""
 
     header_timeout: Annotated[float, Duration("100ms", "1h")] = 10.0
-    """How long a request's head may take to arrive, from its first byte; then 408."""
+    """How long a request's head may take to arrive, from its first byte; then 408. A TLS handshake may take as long."""
 
     body_timeout: Annotated[float, Duration("100ms", "1h")] = 60.0
     """How long a request's body may take to arrive, from the end of its head; then 408."""
 
     max_connections: Annotated[int, Whole(1, 1_000_000)] = 4096
-    """Connections that one worker holds open; further ones are closed with 503."""
+    """Connections that **each worker** holds open; further ones are closed with 503."""
+
+    auth: Auth = Auth()
+    tls: Tls = Tls()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +248,8 @@ class Buffer:
     """Size of the journal's segments: how much recovery reads. At least twice `source.maxRequestBytes`."""
 
     memory_bytes: Annotated[int, Quantity("64Ki", "16Gi")] = 32 * MI
-    """Bytes of records that may wait in memory, already in the journal, to be written to their object's file."""
+    """Bytes of records that may wait in memory of **each worker**, already in the journal, to be written to their
+    object's file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +268,7 @@ class Uploads:
     """How objects are sent to the bucket."""
 
     concurrency: Annotated[int, Whole(1, 64)] = 4
-    """Objects that are sent at a time."""
+    """Objects that **each worker** sends at a time."""
 
     multipart_threshold: Annotated[int, Quantity("5Mi", "5Gi")] = 64 * MI
     """Size of a finished object from which it is sent in parts."""
@@ -257,7 +285,9 @@ class Settings:
     """What the names of this ingester's objects begin with, after the prefix: the pod's name."""
 
     workers: Annotated[int, Whole(1, 64)] = 1
-    """Processes that share the data port. Each has a directory of its own in the buffer."""
+    """Processes that share the data port. Each has a directory of its own in the buffer, of which `buffer.size` is the
+    sum. `source.maxConnections`, `partitioning.maxPartitions`, `buffer.segmentBytes`, `buffer.memoryBytes` and
+    `uploads.concurrency` are for each of them."""
 
     destination: Destination
     source: Source = Source()

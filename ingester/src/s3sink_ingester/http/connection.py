@@ -5,112 +5,43 @@ serves a request that came in one piece on a connection where nothing is unusual
 both end in the same methods. `_owed` is the truth about replies: an entry for each request whose reply isn't
 written, oldest first. The oldest is never ready, for then it would be written.
 
-Deadlines are looked at by `sweep`, once a second: a timer a connection would cost more than the requests.
+What connections share is a `Port`; how long a client may take for what is `Deadlines`, looked at by `sweep`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Final, cast
 
-from s3sink_ingester.errors import Overloaded, RequestError, S3SinkError
-from s3sink_ingester.http.endpoint import Endpoint, Intake, Resolve
-from s3sink_ingester.http.heads import Head, HeadCache
-from s3sink_ingester.http.limits import Limits
+from s3sink_ingester.errors import RequestError, S3SinkError
+from s3sink_ingester.http.deadlines import NEVER, Deadlines, Overdue
+from s3sink_ingester.http.endpoint import Endpoint
+from s3sink_ingester.http.heads import Head
+from s3sink_ingester.http.port import BACKLOG, CONNECTIONS, Port, shown
 from s3sink_ingester.http.protocol import Phase, RequestParser
-from s3sink_ingester.http.responses import CONTINUE, Replies, closing, without_body
-from s3sink_ingester.http.stats import HttpStats
+from s3sink_ingester.http.responses import CONTINUE, closing, without_body
 from s3sink_ingester.records import Batch
-
-_log = logging.getLogger(__name__)
 
 _READY: Final = -1
 """In place of a cost in `_owed`: the reply may go as soon as those before it have gone."""
+
+_WRITE_BUFFER_BYTES: Final = 64 * 1024
+"""Replies that a client hasn't read; beyond it no further request of it is looked at."""
 
 # Reasons for not looking at further requests of a connection.
 _HOLD_WRITE: Final = 1  # the client doesn't read its replies
 _HOLD_PIPELINE: Final = 2  # enough requests are under way
 _HOLD_ROUTING: Final = 4  # a body is being routed in a thread: what comes after it must be submitted after it
 
-_BACKLOG = Overloaded("backlog", "too many bytes are on their way to the disk; send it again a little later")
-_CONNECTIONS = Overloaded("backlog", "too many connections", close=True)
-
-
-class Port:
-    """What the connections of one server share.
-
-    `empty`: set while there are none. `in_flight`: bytes of requests in memory. `now`: of the last sweep.
-    """
-
-    __slots__ = (
-        "clock",
-        "connections",
-        "draining",
-        "empty",
-        "executor",
-        "heads",
-        "in_flight",
-        "intake",
-        "limits",
-        "now",
-        "replies",
-        "resolve",
-        "stats",
-    )
-
-    def __init__(
-        self,
-        resolve: Resolve,
-        intake: Intake,
-        replies: Replies,
-        limits: Limits,
-        clock: Callable[[], float],
-        executor: Executor,
-    ) -> None:
-        self.resolve = resolve
-        self.intake = intake
-        self.replies = replies
-        self.limits = limits
-        self.clock = clock
-        self.executor = executor
-        self.stats = HttpStats()
-        self.heads = HeadCache()
-        self.connections: set[Connection] = set()
-        self.empty = asyncio.Event()
-        self.empty.set()
-        self.in_flight = 0
-        self.now = clock()
-        self.draining = False
-
 
 class Connection(asyncio.Protocol):
     """Also the Waiter of its requests: the intake answers in the order of `submit`, so one object will do."""
 
     __slots__ = (
-        "_born",
-        "_endpoint",
-        "_final",
-        "_finished",
-        "_held",
-        "_hold",
-        "_last_reply",
-        "_lost",
-        "_owed",
-        "_parser",
-        "_peer_done",
-        "_phase_since",
-        "_port",
-        "_progress",
-        "_reading",
-        "_retiring",
-        "_straight",
-        "_transport",
-        "_write_held_since",
-    )
+        "_deadlines", "_endpoint", "_final", "_finished", "_held", "_hold", "_lost", "_owed", "_parser", "_peer_done",
+        "_port", "_reading", "_retiring", "_straight", "_transport",
+    )  # fmt: skip
 
     _transport: asyncio.Transport
 
@@ -124,30 +55,24 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._retiring = port.draining  # the next reply is the last
         self._final = False  # no further request is looked at; the last reply owed closes the connection
-        self._finished: float | None = None  # when our side was closed
+        self._finished = False  # our side was closed
         self._peer_done = False
         self._lost = False
         self._straight = not self._retiring
         self._held = 0  # bytes in the parser, as counted in port.in_flight
-        now = port.clock()
-        self._born = self._last_reply = self._phase_since = self._progress = self._write_held_since = now
+        self._deadlines = Deadlines(port.clock())
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        port = self._port
-        port.connections.add(self)
-        port.empty.clear()
-        port.stats.connections += 1
-        port.stats.connections_total += 1
-        excess = len(port.connections) - port.limits.max_connections
-        if excess > 0:
-            port.stats.connections_refused += 1
-            if excess > port.limits.max_refused_connections:
-                self._transport.abort()
-            else:
-                self._refuse(_CONNECTIONS, None)
+        # The default without TLS; with TLS it would be eight times as much.
+        self._transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
+        excess = self._port.enter(self)
+        if excess > self._port.limits.max_refused_connections:
+            self._transport.abort()
+        elif excess > 0:
+            self._refuse(CONNECTIONS, None)
 
     def data_received(self, data: bytes) -> None:
         port = self._port
@@ -171,29 +96,24 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._peer_done = True
-        if self._finished is None:
+        if not self._finished:
             self._end_of_input()
         # True: the client may have closed only its side and still read; we close when nothing is owed.
-        return self._finished is None
+        return not self._finished and self._transport.can_write_eof()  # TLS ends with either side
 
     def connection_lost(self, exc: Exception | None) -> None:
-        port = self._port
         self._lost = True
         self._straight = False
-        port.connections.discard(self)
-        if not port.connections:
-            port.empty.set()
-        port.stats.connections -= 1
-        port.in_flight -= self._held
+        self._port.in_flight -= self._held
         self._held = 0
-        if self._owed:
-            port.stats.aborted += 1
+        self._port.leave(self, aborted=bool(self._owed))
 
     def pause_writing(self) -> None:
-        self._write_held_since = self._port.clock()
+        self._deadlines.write_held_since = self._port.clock()
         self._suspend(_HOLD_WRITE)
 
     def resume_writing(self) -> None:
+        self._deadlines.write_held_since = NEVER
         self._resume(_HOLD_WRITE)
 
     # What the intake calls, once a submit, in their order.
@@ -204,7 +124,7 @@ class Connection(asyncio.Protocol):
         port.in_flight -= cost
         port.stats.accepted += 1
         if self._straight and not self._owed:
-            self._last_reply = port.now
+            self._deadlines.last_reply = port.now
             self._transport.write(reply)
         else:
             self._settle(reply)
@@ -212,26 +132,24 @@ class Connection(asyncio.Protocol):
     def failed(self, error: S3SinkError) -> None:
         _, cost, endpoint = self._owed.popleft()
         self._port.in_flight -= cost
-        shown = _shown(error)
-        if shown.close:
+        told = shown(error)
+        if told.close:
             self._final = True
             self._update()
-        self._settle(self._refusal(shown, endpoint))
+        self._settle(self._port.refusal(told, endpoint))
 
     # What the server calls.
 
     def sweep(self, now: float) -> None:
         """Look at every deadline of this connection."""
-        limits = self._port.limits
-        if self._finished is not None:
-            if now - self._finished >= limits.linger:
-                self._transport.abort()
-        elif self._hold & _HOLD_WRITE:
-            if now - self._write_held_since >= limits.write_timeout:
-                self._port.stats.timeouts["write"] += 1
-                self._transport.abort()
-        else:
-            if now - self._born >= limits.keep_alive:
+        limits, deadlines = self._port.limits, self._deadlines
+        overdue = deadlines.outgoing(now, limits)
+        if overdue is not None:
+            if overdue is Overdue.WRITE and not self._transport.is_closing():
+                self._port.stats.timeouts[overdue.value] += 1
+            self._transport.abort()
+        elif not self._finished and not self._hold & _HOLD_WRITE:
+            if now - deadlines.born >= limits.keep_alive:
                 self.retire()
             if not self._owed and not self._hold:
                 self._check_input(now)
@@ -246,25 +164,29 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Close the connection as soon as what is in flight has been answered."""
         self.retire()
-        if not self._owed and not self._hold and self._parser.phase is Phase.IDLE and self._finished is None:
+        if not self._owed and not self._hold and self._parser.phase is Phase.IDLE and not self._finished:
             self._transport.close()
 
     def abort(self) -> None:
         """Close the connection at once."""
         self._transport.abort()
 
+    def forget_endpoint(self) -> None:
+        """Resolve the next request anew, even if its head is that of the last."""
+        self._parser.head.endpoint = None
+
     # The way in.
 
     def _receive(self, data: bytes) -> None:
         port, parser = self._port, self._parser
-        now = self._progress = port.clock()
+        now = self._deadlines.progress = port.clock()
         if parser.phase is Phase.IDLE:
-            self._phase_since = now
+            self._deadlines.phase_since = now
         parser.receive(data)
         self._pump(now)
         over = port.in_flight > port.limits.max_bytes_in_flight
         if over and parser.phase is Phase.BODY and not self._final and not self._hold:
-            self._refuse(_BACKLOG, self._endpoint)
+            self._refuse(BACKLOG, self._endpoint)
 
     def _pump(self, now: float) -> None:
         """Deal with everything that the parser has, unless something holds it up."""
@@ -277,7 +199,7 @@ class Connection(asyncio.Protocol):
                 break
             if event is None:
                 break
-            self._phase_since = now
+            self._deadlines.phase_since = now
             if isinstance(event, Head):
                 self._admit(event)
             else:
@@ -304,7 +226,7 @@ class Connection(asyncio.Protocol):
             return
         refusal = port.intake.refusal
         if refusal is None and port.in_flight - self._held + head.length > port.limits.max_bytes_in_flight:
-            refusal = _BACKLOG
+            refusal = BACKLOG
         if refusal is not None:
             self._refuse(refusal, endpoint)
             return
@@ -380,23 +302,14 @@ class Connection(asyncio.Protocol):
         """Answer the request being read, or just read, with an error."""
         parser = self._parser
         unread = parser.phase is Phase.BODY and not parser.skip_body()
-        shown = _shown(error)
-        reply = self._refusal(shown, endpoint)
+        told = shown(error)
+        reply = self._port.refusal(told, endpoint)
         if bodiless:
             reply = without_body(reply)
-        if shown.close or unread or self._retiring or not parser.head.persistent:
+        if told.close or unread or self._retiring or not parser.head.persistent:
             self._final = True
             self._update()
         self._push(reply)
-
-    def _refusal(self, shown: RequestError | Overloaded, endpoint: Endpoint | None) -> bytes:
-        stats = self._port.stats
-        if isinstance(shown, Overloaded):
-            stats.refused[503] += 1
-            stats.overloaded[shown.reason] += 1
-        else:
-            stats.refused[shown.status] += 1
-        return self._port.replies.problem(shown) if endpoint is None else endpoint.refused(shown)
 
     def _push(self, reply: bytes) -> None:
         """Give a reply that waits for nothing but its turn."""
@@ -416,7 +329,7 @@ class Connection(asyncio.Protocol):
         last = self._final and not owed
         if last:
             replies[-1] = closing(replies[-1])
-        self._last_reply = self._port.now
+        self._deadlines.last_reply = self._port.now
         self._transport.write(b"".join(replies))
         if last:
             self._finish()
@@ -426,7 +339,8 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         """Everything is answered. Closing both sides now could reset the connection under the last reply
         (RFC 9112, 9.6), so only ours is closed; what the client still sends is dropped until it closes too."""
-        self._finished = self._port.clock()
+        self._finished = True
+        self._deadlines.finished = self._port.clock()
         self._update()
         if self._peer_done or not self._transport.can_write_eof():  # TLS can't close one side only
             self._transport.close()
@@ -439,7 +353,7 @@ class Connection(asyncio.Protocol):
             return
         self._final = True
         self._update()
-        if not self._owed and self._finished is None:
+        if not self._owed and not self._finished:
             self._transport.close()
 
     # Flow control.
@@ -451,7 +365,7 @@ class Connection(asyncio.Protocol):
     def _resume(self, reason: int) -> None:
         if self._hold & reason:
             self._hold &= ~reason
-            now = self._phase_since = self._progress = self._port.clock()
+            now = self._deadlines.phase_since = self._deadlines.progress = self._port.clock()
             self._pump(now)
             self._update()
 
@@ -471,31 +385,13 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def _check_input(self, now: float) -> None:
-        limits = self._port.limits
-        phase = self._parser.phase
-        if phase is Phase.IDLE:
-            if now - self._last_reply >= limits.keep_alive and not self._transport.is_closing():
-                self._port.stats.timeouts["idle"] += 1
-                self._transport.close()
-        elif phase is Phase.HEAD:
-            if now - self._phase_since >= limits.header_timeout:
-                self._time_out("head", None)
+        port, parser = self._port, self._parser
+        overdue = self._deadlines.incoming(now, port.limits, parser.phase, parser.body_received)
+        if overdue is None or (overdue is Overdue.IDLE and self._transport.is_closing()):
+            return
+        port.stats.timeouts[overdue.value] += 1
+        if overdue is Overdue.IDLE:
+            self._transport.close()
         else:
-            took = now - self._phase_since
-            slow = took >= limits.body_timeout and self._parser.body_received < took * limits.min_body_rate
-            if slow or now - self._progress >= limits.body_idle_timeout:
-                self._time_out("body", self._endpoint)
-
-    def _time_out(self, kind: str, endpoint: Endpoint | None) -> None:
-        self._port.stats.timeouts[kind] += 1
-        self._refuse(RequestError(408, f"the {kind} of the request came too slowly", close=True), endpoint)
-
-
-def _shown(error: BaseException) -> RequestError | Overloaded:
-    """An error in the form in which a client may see it."""
-    if isinstance(error, RequestError | Overloaded):
-        return error
-    if isinstance(error, S3SinkError):
-        return Overloaded("failed", "the records could not be made durable; send them again")
-    _log.error("a request failed in a way that nobody thought of", exc_info=error)
-    return RequestError(500, "internal error; see the ingester's log", close=True)
+            slow = RequestError(408, f"the {overdue.value} of the request came too slowly", close=True)
+            self._refuse(slow, self._endpoint if overdue is Overdue.BODY else None)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Endpoint(Protocol):
-    """Where all requests with one head go. Kept on the head, so it must depend on the head alone.
+    """Where all requests with one head go. Kept on the head, so it must depend on the head alone, or be forgotten when
+    what else it depends on changes (`Port.forget_endpoints`).
 
     `inline_bytes`: a body longer than this is routed in a thread, so that the loop isn't blocked; `route` must
     therefore be safe to call in a thread while it is also called on the loop.

@@ -124,6 +124,11 @@ class HeadCache:
                 self._seen_once.add(key)
         return head
 
+    def forget_endpoints(self) -> None:
+        """Every head that is kept has to be resolved again."""
+        for head in self.known.values():
+            head.endpoint = None
+
     def _keep(self, head: Head) -> None:
         if head.size > self.MAX_KEPT_BYTES:
             return
@@ -171,7 +176,9 @@ def malformed(detail: str) -> RequestError:
     return RequestError(400, f"malformed request: {detail}", close=True)
 
 
-NOT_HTTP: Final = "it doesn't begin with `METHOD target HTTP/1.1` (this port speaks neither TLS nor HTTP/2)"
+NOT_HTTP: Final = (
+    "it doesn't begin with `METHOD target HTTP/1.1` (no HTTP/2 here; TLS only with source.tls.path)"
+)
 
 
 def _what_is_wrong(text: str) -> str:

@@ -7,10 +7,13 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from s3sink_ingester.http.connection import Connection, Port
+from s3sink_ingester.http.access import Access
+from s3sink_ingester.http.connection import Connection
 from s3sink_ingester.http.endpoint import Intake, Resolve
 from s3sink_ingester.http.limits import Limits
+from s3sink_ingester.http.port import Port
 from s3sink_ingester.http.responses import Replies
 from s3sink_ingester.http.stats import HttpStats
 
@@ -23,8 +26,8 @@ class HttpServer:
     """One listening socket and its connections, on the running loop.
 
     `resolve`: finds a request's endpoint by its head. `replies`: given the time here; endpoints make their replies
-    with the same. `clock`: monotonic seconds. `now`: Unix seconds, for the Date header. `threads`: route large
-    and encoded bodies.
+    with the same. `access`: who may send, and TLS; by default whoever reaches the port, without it. `clock`: monotonic
+    seconds. `now`: Unix seconds, for the Date header. `threads`: route large and encoded bodies.
     """
 
     def __init__(
@@ -34,17 +37,22 @@ class HttpServer:
         replies: Replies,
         limits: Limits | None = None,
         *,
+        access: Access | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         threads: int = 2,
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="http-route")
+        self._access = access or Access()
+        resolve = self._access.guarding(resolve)
         self._port = Port(resolve, intake, replies, limits or Limits(), clock, self._executor)
+        self._port.stats.access = self._access.stats
         self._now = now
         self._server: asyncio.Server | None = None
         self.port = 0
         """The port that is listened on once started, also where 0 was asked for."""
         self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def stats(self) -> HttpStats:
@@ -59,13 +67,15 @@ class HttpServer:
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         """Listen. `reuse_port`: other processes may listen on the same port and share its connections.
 
-        Raises OSError: the address is in use or isn't ours.
+        Raises ConfigError: the keys or the certificate can't be used; OSError: the address is in use or isn't ours.
         """
+        self._access.load()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self._port), host, port, reuse_port=reuse_port, backlog=_BACKLOG
+            self._connection, host, port, reuse_port=reuse_port, backlog=_BACKLOG, **self._tls()
         )
         self.port = self._server.sockets[0].getsockname()[1]
+        self._watch = loop.create_task(self._access.watch(self._port.forget_endpoints))
         self._tick()
 
     def drain(self) -> None:
@@ -93,6 +103,8 @@ class HttpServer:
             connection.abort()
         if self._timer is not None:
             self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
         # A body that is still being routed belongs to a connection that is gone.
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -102,6 +114,22 @@ class HttpServer:
         self._port.replies.tick(self._now())
         for connection in tuple(self._port.connections):
             connection.sweep(now)
+
+    def _connection(self) -> Connection:
+        """One that was accepted; over TLS it is made only after its handshake."""
+        self._port.stats.access.handshakes += self._access.tls is not None
+        return Connection(self._port)
+
+    def _tls(self) -> dict[str, Any]:
+        """What the listener is told of TLS."""
+        limits = self._port.limits
+        if self._access.tls is None:
+            return {}
+        return {
+            "ssl": self._access.tls,
+            "ssl_handshake_timeout": limits.header_timeout,
+            "ssl_shutdown_timeout": limits.linger,  # how long a client may take to end its side
+        }
 
     def _tick(self) -> None:
         self.sweep()

@@ -5,6 +5,35 @@ from __future__ import annotations
 from collections import Counter
 
 
+class ReloadStats:
+    """Counts of one mounted Secret since the start. `taken`: changes that are in use. `failures`: attempts to take one
+    that failed, a second apart; what was in use stayed in use."""
+
+    __slots__ = ("failures", "taken")
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.failures = 0
+
+
+class AccessStats:
+    """Who may send.
+
+    `unauthorized`: requests answered 401, by why: `missing`, `wrong`. `keys`: how many are good; None: none is needed.
+    `handshakes`: TLS handshakes begun. `certificate_expires`: Unix seconds; None without TLS. `reloads`: of the
+    Secrets there are, `auth` and `tls`.
+    """
+
+    __slots__ = ("certificate_expires", "handshakes", "keys", "reloads", "unauthorized")
+
+    def __init__(self) -> None:
+        self.unauthorized: Counter[str] = Counter()
+        self.keys: int | None = None
+        self.handshakes = 0
+        self.certificate_expires: float | None = None
+        self.reloads: dict[str, ReloadStats] = {}
+
+
 class HttpStats:
     """Counts of one server since its start; only ever grow, but for `connections`. Read them at any time.
 
@@ -13,12 +42,13 @@ class HttpStats:
     `connections`: now open. `connections_total`: ever accepted. `connections_refused`: over the limit.
     `bytes_received`: bytes read from clients, heads and bodies as sent.
     `timeouts`: connections ended, by kind: `head` and `body` (408), `write` (the client doesn't read its
-    replies), `idle` (nothing came; normal). `aborted`: connections lost while replies were owed.
+    replies), `idle` (nothing came; normal). `aborted`: connections lost while replies were owed. `access`: see there.
     """
 
     __slots__ = (
         "aborted",
         "accepted",
+        "access",
         "bytes_received",
         "connections",
         "connections_refused",
@@ -38,3 +68,4 @@ class HttpStats:
         self.bytes_received = 0
         self.timeouts: Counter[str] = Counter()
         self.aborted = 0
+        self.access = AccessStats()

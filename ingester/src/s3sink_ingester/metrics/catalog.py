@@ -3,131 +3,38 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from s3sink_ingester.http.stats import HttpStats
 from s3sink_ingester.journal.log import SYNC_BUCKETS_SECONDS
-from s3sink_ingester.metrics.uploads import UPLOAD_BUCKETS_SECONDS, UploadStats
+from s3sink_ingester.metrics.metric import (
+    Distribution,
+    Metric,
+    Observed,
+    Reading,
+    Sample,
+    Type,
+    each,
+    of_status,
+    of_store,
+    one,
+)
+from s3sink_ingester.metrics.uploads import UPLOAD_BUCKETS_SECONDS
 from s3sink_ingester.records import Kind
-from s3sink_ingester.status import STATES, UploadFacts
-from s3sink_ingester.store import Store, StoreStatus
-
-
-class Observed(Protocol):
-    """The process, as far as its figures go. All of it is read at once, on the event loop."""
-
-    @property
-    def version(self) -> str: ...
-
-    @property
-    def state(self) -> str:
-        """One of `status.STATES`."""
-
-    @property
-    def ready(self) -> bool: ...
-
-    @property
-    def store(self) -> Store | None:
-        """None while the volume isn't open."""
-
-    @property
-    def http(self) -> HttpStats: ...
-
-    @property
-    def bytes_in_flight(self) -> int: ...
-
-    @property
-    def uploads(self) -> UploadStats: ...
-
-    @property
-    def upload_facts(self) -> UploadFacts: ...
-
-    @property
-    def recoveries(self) -> int:
-        """How often the volume was opened, the start included."""
-
-    @property
-    def recovery_seconds(self) -> float | None:
-        """How long the last one took."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What all metrics of one scrape are read from."""
-
-    process: Observed
-    store: Store | None
-    status: StoreStatus | None
-
-
-class Type(Enum):
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """A histogram's value: `counts` by bucket, one more than there are `bounds`; the `total` of all."""
-
-    bounds: Sequence[float]
-    counts: Sequence[int]
-    total: float
-
-
-Value = float | Distribution
-Sample = tuple[str, Value]
-"""Value of the label (empty where there is none), and the value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """`label`: name of its one label, empty when there is none. `read`: no samples when nothing is known."""
-
-    name: str
-    type: Type
-    help: str
-    read: Callable[[Reading], Iterable[Sample]]
-    label: str = ""
-
-
-def _one(read: Callable[[Observed], float | None]) -> Callable[[Reading], Iterator[Sample]]:
-    def samples(reading: Reading) -> Iterator[Sample]:
-        value = read(reading.process)
-        if value is not None:
-            yield "", value
-
-    return samples
-
-
-def _store(read: Callable[[Store], Value]) -> Callable[[Reading], Iterator[Sample]]:
-    def samples(reading: Reading) -> Iterator[Sample]:
-        if reading.store is not None:
-            yield "", read(reading.store)
-
-    return samples
-
-
-def _status(read: Callable[[StoreStatus], float]) -> Callable[[Reading], Iterator[Sample]]:
-    def samples(reading: Reading) -> Iterator[Sample]:
-        if reading.status is not None:
-            yield "", read(reading.status)
-
-    return samples
-
-
-def _each(read: Callable[[Observed], Mapping[str, float]]) -> Callable[[Reading], Iterator[Sample]]:
-    def samples(reading: Reading) -> Iterator[Sample]:
-        yield from read(reading.process).items()
-
-    return samples
+from s3sink_ingester.status import STATES
+from s3sink_ingester.store import Store
 
 
 def _requests(process: Observed) -> Mapping[str, float]:
     return {"200": process.http.accepted, **{str(code): n for code, n in process.http.refused.items()}}
+
+
+def _reloads(process: Observed) -> Mapping[str, float]:
+    return {secret: counts.taken for secret, counts in process.http.access.reloads.items()}
+
+
+def _reload_failures(process: Observed) -> Mapping[str, float]:
+    return {secret: counts.failures for secret, counts in process.http.access.reloads.items()}
 
 
 def _accepted_by_kind(reading: Reading) -> Iterator[Sample]:
@@ -167,56 +74,98 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_http_requests_total",
             C,
             "Requests answered, by status code. 200 means that every record of the request is on stable storage.",
-            _each(_requests),
+            each(_requests),
             "code",
         ),
         Metric(
             "s3sink_http_overloaded_total",
             C,
             "Requests answered 503, by the reason why no records were taken.",
-            _each(lambda p: p.http.overloaded),
+            each(lambda p: p.http.overloaded),
             "reason",
         ),
         Metric(
             "s3sink_http_received_bytes_total",
             C,
             "Bytes read from clients, heads and bodies as sent.",
-            _one(lambda p: p.http.bytes_received),
+            one(lambda p: p.http.bytes_received),
         ),
         Metric(
             "s3sink_http_in_flight_bytes",
             G,
             "Bytes of requests that are in memory and not durable yet.",
-            _one(lambda p: p.bytes_in_flight),
+            one(lambda p: p.bytes_in_flight),
         ),
         Metric(
-            "s3sink_http_connections", G, "Open connections of clients.", _one(lambda p: p.http.connections)
+            "s3sink_http_connections", G, "Open connections of clients.", one(lambda p: p.http.connections)
         ),
         Metric(
             "s3sink_http_connections_accepted_total",
             C,
             "Connections of clients that were accepted.",
-            _one(lambda p: p.http.connections_total),
+            one(lambda p: p.http.connections_total),
         ),
         Metric(
             "s3sink_http_connections_refused_total",
             C,
             "Connections over the limit of source.maxConnections.",
-            _one(lambda p: p.http.connections_refused),
+            one(lambda p: p.http.connections_refused),
         ),
         Metric(
             "s3sink_http_connections_aborted_total",
             C,
             "Connections that clients gave up while replies were owed.",
-            _one(lambda p: p.http.aborted),
+            one(lambda p: p.http.aborted),
         ),
         Metric(
             "s3sink_http_timeouts_total",
             C,
             "Connections ended because nothing came in time: head and body (408), write (the client doesn't read "
             "its replies), idle (normal).",
-            _each(lambda p: p.http.timeouts),
+            each(lambda p: p.http.timeouts),
             "phase",
+        ),
+    ),
+    "Access": (
+        Metric(
+            "s3sink_http_unauthorized_total",
+            C,
+            "Requests answered 401, by what was wrong with their API key: missing, wrong.",
+            each(lambda p: p.http.access.unauthorized),
+            "reason",
+        ),
+        Metric(
+            "s3sink_api_keys",
+            G,
+            "API keys that are accepted now; missing where source.auth.path isn't set and none is needed.",
+            one(lambda p: p.http.access.keys),
+        ),
+        Metric(
+            "s3sink_http_tls_handshakes_total",
+            C,
+            "TLS handshakes begun. Those that are no accepted connection have failed, or are under way.",
+            one(lambda p: p.http.access.handshakes),
+        ),
+        Metric(
+            "s3sink_certificate_expiry_timestamp_seconds",
+            G,
+            "When the certificate that is in use expires, or one of its chain before it; missing without TLS.",
+            one(lambda p: p.http.access.certificate_expires),
+        ),
+        Metric(
+            "s3sink_secret_reloads_total",
+            C,
+            "Times that changed API keys (auth) or a changed certificate (tls) came into use.",
+            each(_reloads),
+            "secret",
+        ),
+        Metric(
+            "s3sink_secret_reload_failures_total",
+            C,
+            "Attempts, one a second, to take changed API keys (auth) or a changed certificate (tls) that failed; what "
+            "was in use stays in use.",
+            each(_reload_failures),
+            "secret",
         ),
     ),
     "Records": (
@@ -232,19 +181,19 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_accepted_bytes_total",
             C,
             "Bytes of the records that were acknowledged, as stored and before compression.",
-            _store(lambda s: s.bytes_accepted),
+            of_store(lambda s: s.bytes_accepted),
         ),
         Metric(
             "s3sink_quarantined_records",
             G,
             "Records that were put aside on the volume because their bytes were damaged, since the volume was made.",
-            _status(lambda s: s.quarantined_records),
+            of_status(lambda s: s.quarantined_records),
         ),
         Metric(
             "s3sink_damage_findings",
             G,
             "Things found damaged since the process started; /status and the log say what.",
-            _status(lambda s: len(s.damage)),
+            of_status(lambda s: len(s.damage)),
         ),
     ),
     "Journal": (
@@ -252,40 +201,40 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_journal_groups_total",
             C,
             "Group commits: requests that came in during one sync share the next.",
-            _store(lambda s: s.groups_committed),
+            of_store(lambda s: s.groups_committed),
         ),
         Metric(
-            "s3sink_journal_sync_seconds", H, "Time that one fdatasync of the journal took.", _store(_syncs)
+            "s3sink_journal_sync_seconds", H, "Time that one fdatasync of the journal took.", of_store(_syncs)
         ),
         Metric(
             "s3sink_journal_segments",
             G,
             "Segments of the journal on the disk; one or two unless the checkpoint can't keep up.",
-            _status(lambda s: s.journal_segments),
+            of_status(lambda s: s.journal_segments),
         ),
         Metric(
             "s3sink_checkpoints_total",
             C,
             "Checkpoints, after each of which older segments are deleted.",
-            _store(lambda s: s.flusher.stats.checkpoints),
+            of_store(lambda s: s.flusher.stats.checkpoints),
         ),
         Metric(
             "s3sink_checkpoint_seconds_total",
             C,
             "Time spent in checkpoints.",
-            _store(lambda s: s.flusher.stats.checkpoint_seconds),
+            of_store(lambda s: s.flusher.stats.checkpoint_seconds),
         ),
         Metric(
             "s3sink_chunk_flushes_total",
             C,
             "Writes of waiting records to a chunk's file.",
-            _store(lambda s: s.flusher.stats.flushes),
+            of_store(lambda s: s.flusher.stats.flushes),
         ),
         Metric(
             "s3sink_chunk_flushed_bytes_total",
             C,
             "Bytes written to chunk files.",
-            _store(lambda s: s.flusher.stats.flushed_bytes),
+            of_store(lambda s: s.flusher.stats.flushed_bytes),
         ),
     ),
     "Buffer": (
@@ -293,52 +242,55 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_buffer_bytes",
             G,
             "Bytes that the journal, chunk files and sealed objects take up.",
-            _status(lambda s: s.buffer_bytes),
+            of_status(lambda s: s.buffer_bytes),
         ),
         Metric(
             "s3sink_buffer_capacity_bytes",
             G,
             "Bytes that the buffer may take up. Records are refused from buffer.highWatermarkPercent of it on.",
-            _status(lambda s: s.capacity_bytes),
+            of_status(lambda s: s.capacity_bytes),
         ),
         Metric(
             "s3sink_buffer_records",
             G,
             "Acknowledged records that are not uploaded yet.",
-            _status(lambda s: s.buffered_records),
+            of_status(lambda s: s.buffered_records),
         ),
         Metric(
             "s3sink_oldest_record_age_seconds",
             G,
             "Age of the oldest record that isn't uploaded yet, 0 when there is none: how fresh the bucket is.",
-            _status(lambda s: s.oldest_record_age_seconds or 0.0),
+            of_status(lambda s: s.oldest_record_age_seconds or 0.0),
         ),
         Metric(
-            "s3sink_open_partitions", G, "Keys that have an open chunk.", _status(lambda s: s.open_partitions)
+            "s3sink_open_partitions",
+            G,
+            "Keys that have an open chunk.",
+            of_status(lambda s: s.open_partitions),
         ),
         Metric(
             "s3sink_open_chunks",
             G,
             "Chunks that aren't sealed yet, closed ones included.",
-            _status(lambda s: s.open_chunks),
+            of_status(lambda s: s.open_chunks),
         ),
         Metric(
             "s3sink_unsealed_backlog_chunks",
             G,
             "Closed chunks that wait to be sealed.",
-            _status(lambda s: s.unsealed_backlog),
+            of_status(lambda s: s.unsealed_backlog),
         ),
         Metric(
             "s3sink_sealed_backlog_objects",
             G,
             "Sealed objects that wait for their upload.",
-            _status(lambda s: s.sealed_backlog),
+            of_status(lambda s: s.sealed_backlog),
         ),
         Metric(
             "s3sink_sealed_backlog_bytes",
             G,
             "Bytes of the sealed objects that wait for their upload.",
-            _status(lambda s: s.sealed_backlog_bytes),
+            of_status(lambda s: s.sealed_backlog_bytes),
         ),
     ),
     "Seals": (
@@ -353,22 +305,22 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_seal_failures_total",
             C,
             "Attempts to seal a chunk that failed; each is made again.",
-            _store(lambda s: s.sealer.stats.failures),
+            of_store(lambda s: s.sealer.stats.failures),
         ),
         Metric(
             "s3sink_seal_raw_bytes_total",
             C,
             "Bytes of sealed chunks before compression.",
-            _store(lambda s: s.sealer.stats.raw_bytes),
+            of_store(lambda s: s.sealer.stats.raw_bytes),
         ),
         Metric(
             "s3sink_seal_stored_bytes_total",
             C,
             "Bytes of the objects made of them.",
-            _store(lambda s: s.sealer.stats.stored_bytes),
+            of_store(lambda s: s.sealer.stats.stored_bytes),
         ),
         Metric(
-            "s3sink_seal_seconds_total", C, "Time spent sealing.", _store(lambda s: s.sealer.stats.seconds)
+            "s3sink_seal_seconds_total", C, "Time spent sealing.", of_store(lambda s: s.sealer.stats.seconds)
         ),
     ),
     "Uploads": (
@@ -377,59 +329,59 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             C,
             "Objects that are in the store, by outcome: created, or already_there (an earlier attempt, whose answer "
             "was lost, had stored it).",
-            _each(lambda p: p.uploads.objects),
+            each(lambda p: p.uploads.objects),
             "outcome",
         ),
         Metric(
-            "s3sink_uploaded_bytes_total", C, "Bytes of uploaded objects.", _one(lambda p: p.uploads.bytes)
+            "s3sink_uploaded_bytes_total", C, "Bytes of uploaded objects.", one(lambda p: p.uploads.bytes)
         ),
         Metric(
             "s3sink_uploaded_records_total",
             C,
             "Records in uploaded objects.",
-            _one(lambda p: p.uploads.records),
+            one(lambda p: p.uploads.records),
         ),
         Metric("s3sink_upload_seconds", H, "Time that one successful upload took.", _uploads),
         Metric(
             "s3sink_upload_failures_total",
             C,
             "Attempts to upload that failed, by reason; each is made again.",
-            _each(lambda p: p.uploads.failures),
+            each(lambda p: p.uploads.failures),
             "reason",
         ),
         Metric(
-            "s3sink_uploads_running", G, "Uploads that are out now.", _one(lambda p: p.upload_facts.running)
+            "s3sink_uploads_running", G, "Uploads that are out now.", one(lambda p: p.upload_facts.running)
         ),
         Metric(
             "s3sink_upload_last_success_timestamp_seconds",
             G,
             "When the last object was uploaded; missing before there was one.",
-            _one(lambda p: p.upload_facts.last_success),
+            one(lambda p: p.upload_facts.last_success),
         ),
         Metric(
             "s3sink_destination_up",
             G,
             "Whether the latest attempt to reach the destination got through; missing before there was one.",
-            _one(lambda p: p.upload_facts.destination_ok),
+            one(lambda p: p.upload_facts.destination_ok),
         ),
     ),
     "Process": (
         Metric(
-            "s3sink_state", G, "1 for the state the process is in, 0 for the others.", _each(_states), "state"
+            "s3sink_state", G, "1 for the state the process is in, 0 for the others.", each(_states), "state"
         ),
-        Metric("s3sink_ready", G, "Whether records are taken, as /readyz says.", _one(lambda p: p.ready)),
+        Metric("s3sink_ready", G, "Whether records are taken, as /readyz says.", one(lambda p: p.ready)),
         Metric(
             "s3sink_recoveries_total",
             C,
             "How often the volume was opened: the start, and each time that its journal failed.",
-            _one(lambda p: p.recoveries),
+            one(lambda p: p.recoveries),
         ),
         Metric(
             "s3sink_recovery_seconds",
             G,
             "How long the last opening of the volume took.",
-            _one(lambda p: p.recovery_seconds),
+            one(lambda p: p.recovery_seconds),
         ),
-        Metric("s3sink_build_info", G, "The version that is running; always 1.", _each(_build), "version"),
+        Metric("s3sink_build_info", G, "The version that is running; always 1.", each(_build), "version"),
     ),
 }

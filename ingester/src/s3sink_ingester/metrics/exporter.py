@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from s3sink_ingester.metrics.catalog import CATALOG, Distribution, Metric, Observed, Reading, Type
+from s3sink_ingester.metrics.catalog import CATALOG
+from s3sink_ingester.metrics.metric import Distribution, Metric, Observed, Reading, Type
 
 
 class Exporter:

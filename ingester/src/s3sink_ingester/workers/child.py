@@ -12,7 +12,7 @@ from typing import Any
 
 from s3sink_ingester import logs, runtime, serving
 from s3sink_ingester.app import CLOSE_SECONDS
-from s3sink_ingester.errors import VolumeError
+from s3sink_ingester.errors import ConfigError, VolumeError
 from s3sink_ingester.ports import AddressUnavailable
 from s3sink_ingester.runtime import Stop
 from s3sink_ingester.serving import Ports, Process
@@ -33,7 +33,7 @@ def main() -> int:
     try:
         # Ctrl-C reaches every process of a terminal; a worker is stopped by its supervisor.
         runtime.run(partial(_work, job), job.grace, with_interrupt=False)
-    except (AddressUnavailable, VolumeError) as error:
+    except (AddressUnavailable, ConfigError, VolumeError) as error:
         code = error.exit_code if isinstance(error, VolumeError) else 2
         _tell(report(Refused(code, str(error))))
         return code
