@@ -7,7 +7,7 @@ owner references. What controllers do is in `fakecontrollers`.
 
 from __future__ import annotations
 
-import copy
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -54,12 +54,12 @@ class FakeCluster:
     # ---- state.Cluster
 
     async def get(self, ref: Ref) -> Object | None:
-        """A copy."""
-        return copy.deepcopy(self.objects.get(ref))
+        """Objects are never changed in place, so this needn't be a copy."""
+        return self.objects.get(ref)
 
     async def list(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object]:
-        """Copies."""
-        return [copy.deepcopy(one) for one in self.select(resource, labels)]
+        """See `state.Cluster`."""
+        return [*self.select(resource, labels)]
 
     async def apply(self, manifest: Object, *, subresource: Literal["", "status"] = "") -> Object:
         """See `state.Cluster`."""
@@ -69,15 +69,15 @@ class FakeCluster:
         if subresource == "status":
             if live is None:
                 raise Refused(f"{ref.kind} {ref.name} not found")
-            return self.edit(ref, {**live, "status": copy.deepcopy(manifest["status"])})
-        wanted = copy.deepcopy(dict(manifest))
+            return self.edit(ref, {**live, "status": _copy(manifest["status"])})
+        wanted = _copy(manifest)
         for field in ("uid", "resourceVersion"):
             wanted["metadata"].pop(field, None)
         if live is None:
             self._check_creation(ref)
             self._applied[ref] = wanted
-            return self._create(ref, copy.deepcopy(wanted))
-        merged = copy.deepcopy(live)
+            return self._create(ref, _copy(wanted))
+        merged = _copy(live)
         for path in _leaves(self._applied.get(ref, {})) - _leaves(wanted) - self._others.get(ref, set()):
             _remove(merged, path)
         _drop_from_sets(merged, self._applied.get(ref, {}), wanted)
@@ -119,27 +119,27 @@ class FakeCluster:
         """As somebody else than the operator."""
         ref = ref_of(obj)
         self._others[ref] = _leaves(dict(obj))
-        return self._create(ref, copy.deepcopy(dict(obj)))
+        return self._create(ref, _copy(obj))
 
     def edit(self, ref: Ref, changed: Json) -> Json:
         """Put another version of an object, if it is another one, and if it is admitted."""
         live = self.objects[ref]
         if changed == live:
-            return copy.deepcopy(live)
+            return live
         _admit(live, changed, self)
-        changed = copy.deepcopy(changed)
-        meta = changed["metadata"]
+        meta = {**changed["metadata"]}
+        changed = {**changed, "metadata": meta}
         if changed.get("spec") != live.get("spec"):
             meta["generation"] = live["metadata"]["generation"] + 1
         self.changes += 1
         meta["resourceVersion"] = str(self.changes)
         self.objects[ref] = changed
         self._let_go(ref)
-        return copy.deepcopy(changed)
+        return changed
 
     def patch(self, ref: Ref, change: Object) -> Json:
         """Merge patch, as somebody else than the operator; None removes."""
-        changed = copy.deepcopy(self.objects[ref])
+        changed = _copy(self.objects[ref])
         _merge_patch(changed, change)
         self._others.setdefault(ref, set()).update(_leaves(dict(change)))
         return self.edit(ref, changed)
@@ -151,7 +151,7 @@ class FakeCluster:
         live = self.objects[ref]
         if live["metadata"].get("deletionTimestamp"):
             return
-        changed = copy.deepcopy(live)
+        changed = _copy(live)
         meta = changed["metadata"]
         finalizers = {"Foreground": ["foregroundDeletion"], "Orphan": ["orphan"]}.get(propagation, [])
         meta["finalizers"] = [*meta.get("finalizers", []), *finalizers]
@@ -168,7 +168,7 @@ class FakeCluster:
 
     def drop_finalizer(self, ref: Ref, finalizer: str) -> None:
         """As its controller does."""
-        changed = copy.deepcopy(self.objects[ref])
+        changed = _copy(self.objects[ref])
         changed["metadata"]["finalizers"] = [
             one for one in changed["metadata"].get("finalizers", []) if one != finalizer
         ]
@@ -197,7 +197,7 @@ class FakeCluster:
             "creationTimestamp": self.time(),
         }
         self.objects[ref] = obj
-        return copy.deepcopy(obj)
+        return obj
 
     def _let_go(self, ref: Ref) -> None:
         meta = self.objects[ref]["metadata"]
@@ -216,6 +216,11 @@ class FakeCluster:
             raise Refused(f"no matches for kind {ref.kind}")
         if self.is_namespace_ending:
             raise Refused(f"{ref.name} is forbidden: namespace {ref.namespace} is being terminated")
+
+
+def _copy(obj: Object) -> Json:
+    copied: Json = json.loads(json.dumps(obj))
+    return copied
 
 
 def _labels(obj: Object) -> Mapping[str, str]:
@@ -280,7 +285,7 @@ def _merge(value: Json, change: Json) -> None:
                 value[key] = {}
             _merge(value[key], item)
         else:
-            value[key] = copy.deepcopy(item)
+            value[key] = item
 
 
 def _drop_from_sets(merged: Json, before: Json, after: Json) -> None:
@@ -297,4 +302,4 @@ def _merge_patch(value: Json, change: Object) -> None:
         elif isinstance(item, dict) and isinstance(value.get(key), dict):
             _merge_patch(value[key], item)
         else:
-            value[key] = copy.deepcopy(item)
+            value[key] = item

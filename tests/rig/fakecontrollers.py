@@ -271,7 +271,7 @@ class World:
                 self.cluster.edit(ref_of(claim), {**claim, "spec": spec, "status": status})
             elif expands and quantities.parse(requested) > quantities.parse(status["capacity"]["storage"]):
                 waits = any(one["type"] == "FileSystemResizePending" for one in status.get("conditions", ()))
-                if self.grows_online or (waits and not self._users_of(claim)):
+                if self.grows_online or (waits and not any(map(_is_running, self._users_of(claim)))):
                     status |= {"capacity": {"storage": requested}, "conditions": []}
                 elif not waits:
                     condition = {"type": "FileSystemResizePending", "status": "True"}
@@ -300,7 +300,7 @@ class World:
         for job in list(self.cluster.select(JOB)):
             spec = job["spec"]["template"]["spec"]
             account = Ref("v1", "ServiceAccount", NAMESPACE, spec["serviceAccountName"])
-            name = spec["volumes"][0]["persistentVolumeClaim"]["claimName"]
+            name = _claim_name(spec)
             ref = Ref(VOLUME_CLAIM.api_version, VOLUME_CLAIM.kind, NAMESPACE, name)
             claim = self.cluster.objects.get(ref)
             if account not in self.cluster.objects or claim is None or job.get("status"):
@@ -338,7 +338,7 @@ class World:
         return [pod for pod in self.cluster.select(POD) if self._claim_of(pod) is claim]
 
     def _claim_of(self, pod: Object) -> Json | None:
-        name = pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
+        name = _claim_name(pod["spec"])
         ref = Ref(VOLUME_CLAIM.api_version, VOLUME_CLAIM.kind, NAMESPACE, name)
         return self.cluster.objects.get(ref)
 
@@ -378,6 +378,19 @@ def _owner(stateful_set: Object) -> Json:
     meta = stateful_set["metadata"]
     kind = {"apiVersion": STATEFUL_SET.api_version, "kind": STATEFUL_SET.kind}
     return {**kind, "name": meta["name"], "uid": meta["uid"], "controller": True, "blockOwnerDeletion": True}
+
+
+def _claim_name(spec: Object) -> str:
+    name: str
+    (name,) = (
+        one["persistentVolumeClaim"]["claimName"] for one in spec["volumes"] if "persistentVolumeClaim" in one
+    )
+    return name
+
+
+def _is_running(pod: Object) -> bool:
+    """Its volumes are mounted."""
+    return bool(pod["status"]["phase"] == "Running")
 
 
 def _is_ready(pod: Object) -> bool:

@@ -70,10 +70,12 @@ class Killed(BaseException):
 
 
 class Operator:
-    """Reconciles, and dies once: right after the change number `dies_after` (from 1; 0: right before the first)."""
+    """Reconciles, and dies once: right after the change number `dies_after` (from 1; 0: right before the first), for
+    `away` ticks of the cluster."""
 
-    def __init__(self, world: World, dies_after: int | None = None) -> None:
+    def __init__(self, world: World, dies_after: int | None = None, away: int = 0) -> None:
         self.world = world
+        self._away = away
         self.changes = 0
         self.image = IMAGE
         self._dies_after = dies_after
@@ -84,8 +86,18 @@ class Operator:
         edges = Edges(self, self, self.image, lambda: self.world.cluster.now)
         try:
             return await reconcile(SINK, edges)
-        except (Killed, Conflict):
-            return None
+        except Killed:
+            for _ in range(self._away):
+                self.world.tick()
+        except Conflict as error:
+            self.log.append(f"conflict: {error}")
+        return None
+
+    async def work(self, rounds: int) -> None:
+        """Reconcile so many times."""
+        for _ in range(rounds):
+            await self.reconcile()
+            self.world.tick()
 
     async def converge(self) -> None:
         """Until nothing changes any more, neither by the operator nor by anything else in the cluster. Raises

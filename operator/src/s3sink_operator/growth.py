@@ -109,19 +109,20 @@ def _wait(fleet: Fleet, growing: list[Slot], size: str, *, is_settled: bool, now
 
 
 def _restart(fleet: Fleet, pending: list[Slot], now: datetime) -> tuple[Action, ...]:
-    """One pod whose volume has waited long enough, while all others are ready."""
+    """One pod whose volume has waited long enough, while all others are ready. One restart has to do."""
     for slot in reversed(pending):
-        since = _pending_since(slot)
+        pod, since = slot.pod, _pending_since(slot)
         others = [one.pod for one in fleet.slots.values() if one.ordinal != slot.ordinal and one.has_replica]
-        if since is None or now - since < ONLINE_GROWTH or slot.pod is None or is_terminating(slot.pod):
+        if since is None or now - since < ONLINE_GROWTH or pod is None or is_terminating(pod):
             continue
-        if all(pod is not None and is_pod_ready(pod) and not is_terminating(pod) for pod in others):
-            return (
-                Delete(
-                    ref_of(slot.pod), uid_of(slot.pod), "its file system grows only when it is mounted again"
-                ),
-            )
+        was_restarted = time_of(pod["metadata"]["creationTimestamp"]) > since
+        if not was_restarted and all(map(_takes_records, others)):
+            return (Delete(ref_of(pod), uid_of(pod), "its file system grows only when it is mounted again"),)
     return ()
+
+
+def _takes_records(pod: Object | None) -> bool:
+    return pod is not None and is_pod_ready(pod) and not is_terminating(pod)
 
 
 def _template(fleet: Fleet, size: str, *, is_settled: bool) -> Growth:

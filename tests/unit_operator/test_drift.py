@@ -1,0 +1,128 @@
+"""What counts as drift: a field that was rendered and isn't so any more. What others add doesn't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from s3sink_operator import names, quantities
+from s3sink_operator.drift import contains, difference
+
+from tests.rig.observations import children, sink
+
+SAME: tuple[tuple[str, Any, Any], ...] = (
+    ("a field of somebody else", {"a": 1, "b": 2}, {"a": 1}),
+    ("deeper", {"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}),
+    ("an empty map is left out by the API server", {}, {"emptyDir": {}}),
+    ("an empty list as well", {}, {"tolerations": []}),
+    ("an empty text as well", {}, {"storageClassName": ""}),
+    ("a default in an item", {"ports": [{"port": 80, "nodePort": 3}]}, {"ports": [{"port": 80}]}),
+    ("an item of somebody else", {"env": [{"name": "X"}, {"name": "A"}]}, {"env": [{"name": "A"}]}),
+    (
+        "the order of merged items",
+        {"env": [{"name": "X"}, {"name": "A"}]},
+        {"env": [{"name": "A"}, {"name": "X"}]},
+    ),
+    ("a quantity in another notation", {"requests": {"cpu": "1"}}, {"requests": {"cpu": "1000m"}}),
+    ("a size in another notation", {"limits": {"memory": "1Gi"}}, {"limits": {"memory": "1024Mi"}}),
+    ("a limit of a volume", {"emptyDir": {"sizeLimit": "1Gi"}}, {"emptyDir": {"sizeLimit": "1024Mi"}}),
+    (
+        "an owner beside ours",
+        {"ownerReferences": [{"uid": "x"}, {"uid": "u", "controller": True}]},
+        {"ownerReferences": [{"uid": "u"}]},
+    ),
+)
+
+DIFFERENT: tuple[tuple[str, Any, Any], ...] = (
+    ("another value", {"a": 1}, {"a": 2}),
+    ("a field that went", {}, {"a": False}),
+    ("a number for a truth", {"a": 1}, {"a": True}),
+    ("another type", {"a": "1"}, {"a": 1}),
+    ("a map for a text", {"a": "b"}, {"a": {"b": 1}}),
+    ("an item that went", {"env": []}, {"env": [{"name": "A"}]}),
+    ("a list that went", {}, {"env": [{"name": "A"}]}),
+    (
+        "an item that was changed",
+        {"env": [{"name": "A", "value": "2"}]},
+        {"env": [{"name": "A", "value": "1"}]},
+    ),
+    ("another quantity", {"requests": {"cpu": "2"}}, {"requests": {"cpu": "1000m"}}),
+    ("a quantity that went", {"requests": {}}, {"requests": {"cpu": "1000m"}}),
+    ("one more in a list that is one value", {"args": ["a", "b"]}, {"args": ["a"]}),
+    ("another order of a list that is one value", {"args": ["b", "a"]}, {"args": ["a", "b"]}),
+    ("one more toleration", {"tolerations": [{"key": "a"}, {"key": "b"}]}, {"tolerations": [{"key": "a"}]}),
+    (
+        "one more port of a network policy",
+        {"ingress": [{"ports": [{"port": 1}, {"port": 2}]}]},
+        {"ingress": [{"ports": [{"port": 1}]}]},
+    ),
+    ("a text for a list", {"args": "a"}, {"args": ["a"]}),
+)
+
+
+@pytest.mark.parametrize(("live", "rendered"), [case[1:] for case in SAME], ids=[case[0] for case in SAME])
+def test_contained(live: Any, rendered: Any) -> None:
+    assert contains(live, rendered)
+
+
+@pytest.mark.parametrize(
+    ("live", "rendered"), [case[1:] for case in DIFFERENT], ids=[case[0] for case in DIFFERENT]
+)
+def test_not_contained(live: Any, rendered: Any) -> None:
+    assert not contains(live, rendered)
+
+
+class TestDifference:
+    def test_none(self) -> None:
+        for live in children(sink(), replicas=2).values():
+            assert difference(live, {key: live[key] for key in live if key != "status"}) is None
+
+    def test_says_which_field(self) -> None:
+        live = {"metadata": {}, "spec": {"ports": [{"port": 80, "targetPort": "http"}]}}
+        rendered = {"metadata": {}, "spec": {"ports": [{"port": 80, "targetPort": "admin"}]}}
+        assert difference(live, rendered) == ".spec.ports[80].targetPort isn't as it should be"
+
+    def test_a_field_that_is_rendered_no_more_is_seen_by_the_hash(self) -> None:
+        live = {"metadata": {"annotations": {names.APPLIED_HASH: "old"}}, "spec": {"a": 1, "b": 2}}
+        rendered = {"metadata": {"annotations": {}}, "spec": {"a": 1}}
+        assert difference(live, rendered) == "what is wanted has changed"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_everything_contains_itself(value: Any) -> None:
+    assert contains(value, value)
+
+
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=3), st.text(max_size=5), json_values)
+def test_what_others_add_is_no_drift(rendered: dict[str, Any], key: str, value: Any) -> None:
+    assert contains({key: value, **rendered}, rendered)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("1500m", "1.5"),
+        ("1.5Gi", 1610612736),
+        ("15e9", 15 * 10**9),
+        ("2E", 2 * 10**18),
+        ("-3k", -3000),
+    ],
+)
+def test_quantities(text: str, value: Any) -> None:
+    assert quantities.are_equal(text, value)
+
+
+@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1gi", "1KiB", "0x1", "--1"])
+def test_no_quantities(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a quantity"):
+        quantities.parse(text)
