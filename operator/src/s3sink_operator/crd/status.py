@@ -67,9 +67,10 @@ _VOLUME = _fields(
         "ordinal": _number("Number of the pod."),
         "pvc": _text("Name of the PersistentVolumeClaim.", 253),
         "phase": {
-            "description": "`Active`: takes records. `Draining`: is being emptied. `Drained`: is empty."
-            " `Undrained`: has no pod, and records on it. `Resizing`: grows."
-            " `Orphaned`: has no pod, and a Job that empties it.",
+            "description": "`Active`: a pod has it, or is to have it. `Draining`: what is left on it is uploaded."
+            " `Drained`: nothing is left on it. `Undrained`: it has no pod, and something may be left on it."
+            " `Resizing`: it is to be larger. `Orphaned`: left by an earlier S3Sink of this name, and not touched"
+            " unless this one is scaled up to it.",
             "type": "string",
             "enum": ["Active", "Draining", "Drained", "Undrained", "Resizing", "Orphaned"],
         },

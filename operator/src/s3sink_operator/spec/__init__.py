@@ -5,6 +5,7 @@ The way of a spec: ``types`` (each field by its kind, in ``kinds``, ``shapes``, 
 A spec that is accepted here is never refused by the ingester; ``tests/contract`` compares the two.
 """
 
+from s3sink_operator.spec.checks import usable_bytes_needed
 from s3sink_operator.spec.parse import parse
 from s3sink_operator.spec.types import (
     USABLE_PERCENT,
@@ -53,4 +54,5 @@ __all__ = [
     "Tls",
     "parse",
     "usable_bytes",
+    "usable_bytes_needed",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from s3sink_operator.spec import patterns, pods, shapes, templates
-from s3sink_operator.spec.types import Buffer, Partitioning, Source, Spec
+from s3sink_operator.spec.types import USABLE_PERCENT, Partitioning, Spec
 from s3sink_operator.units import format_size, parse_duration, parse_size
 
 LEVELS: Final = {"gzip": (0, 3), "zstd": (1, 19)}
@@ -34,10 +34,11 @@ def contradictions(spec: Spec, bad: Collection[str]) -> Iterator[Problem]:
                 yield paths[0], message
 
 
-def needed_bytes(source: Source, max_bytes: str) -> int:
-    """What the buffer must hold below its high watermark, as the ingester reckons."""
-    segment = max(parse_size(SEGMENT), 2 * parse_size(source.max_request_bytes))
-    return SEGMENTS * segment + OBJECTS * parse_size(max_bytes)
+def usable_bytes_needed(spec: Spec) -> int:
+    """What the ingester's buffer must have at least: objects and segments of its journal below the high watermark."""
+    segment = max(parse_size(SEGMENT), 2 * parse_size(spec.source.max_request_bytes))
+    needed = SEGMENTS * segment + OBJECTS * parse_size(spec.batch.max_bytes)
+    return -(-needed * 100 // spec.buffer.high_watermark_percent)
 
 
 def _is_bad(path: str, bad: Collection[str]) -> bool:
@@ -159,23 +160,13 @@ def _error_prefix(spec: Spec) -> Iterator[str]:
 
 
 def _buffer_size(spec: Spec) -> Iterator[str]:
-    buffer, max_bytes = spec.buffer, spec.batch.max_bytes
-    least = -(-needed_bytes(spec.source, max_bytes) * 100 // buffer.high_watermark_percent)
-    if buffer.usable_bytes >= least:
-        return
-    size = _volume_size(least)
-    yield (
-        f"'{buffer.size}' is too small for objects of {max_bytes} and requests of {spec.source.max_request_bytes};"
-        f" write at least '{size}'"
-    )
-
-
-def _volume_size(usable: int) -> str:
-    """Size of a volume of which the buffer may take this much, in whole Mi."""
-    size = -(-usable // MI)
-    while Buffer.model_construct(size=f"{size}Mi").usable_bytes < usable:
-        size += max(1, (usable - Buffer.model_construct(size=f"{size}Mi").usable_bytes) // MI)
-    return format_size(size * MI)
+    least = usable_bytes_needed(spec)
+    if spec.buffer.usable_bytes < least:
+        size = -(-least * 100 // (USABLE_PERCENT * MI))
+        yield (
+            f"'{spec.buffer.size}' is too small for objects of {spec.batch.max_bytes} and requests of"
+            f" {spec.source.max_request_bytes}; write at least '{format_size(size * MI)}'"
+        )
 
 
 def _autoscaling(spec: Spec) -> Iterator[str]:

@@ -6,9 +6,8 @@ Where the ingester has a check of the same name, this one accepts nothing that i
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 STORAGE_CLASSES: Final = (
     "STANDARD",
@@ -32,9 +31,9 @@ RESERVED_STARTS: Final = ("xn--", "sthree-", "amzn-s3-demo-")
 RESERVED_ENDS: Final = ("-s3alias", "--ol-s3", ".mrap", "--table-s3", "--x-s3")
 WORD_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 AWS_REGION_PATTERN: Final = r"[a-z]{2,}(-[a-z]+)+-[0-9]{1,2}"
-HOST_PATTERN: Final = (
-    r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
-)
+_LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+PORT_AND_PATH_PATTERN: Final = r"(:[0-9]{1,5})?(/.*)?"
+ENDPOINT_PATTERN: Final = rf"https?://({_LABEL}(\.{_LABEL})*|\[[0-9A-Fa-f:.]+\]){PORT_AND_PATH_PATTERN}"
 KMS_KEY_PATTERN: Final = r"[A-Za-z0-9:/_.-]{1,2048}"
 HEADER_PATTERN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 OBJECT_NAME_PATTERN: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -86,11 +85,18 @@ def endpoint(text: str) -> None:
             "holds an '@': credentials come from a Secret; write 'https://host:port' and name the Secret in"
             " credentials.secretRef"
         )
-    if not text.startswith(("http://", "https://")):
+    if not re.fullmatch(ENDPOINT_PATTERN, text) or not _has_port(text):
         raise ValueError(f"{text!r} is not a URL; write one such as 'https://minio.storage.svc:9000'")
-    parts = _split_url(text)
-    if parts.query or parts.fragment or re.search(r"[?#\s]", text):
+    if re.search(r"[?#\s]", text):
         raise ValueError(f"{text!r} is more than an endpoint; write 'https://host:port' alone")
+
+
+def _has_port(url: str) -> bool:
+    """Whether its port, if it names one, is one; and its address, if it is one of IPv6."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def is_aws(endpoint: str) -> bool:
@@ -127,23 +133,3 @@ def object_name(text: str) -> None:
             f"{text!r} is not an object's name; write a-z, 0-9, '-' and '.', beginning and ending with"
             " a letter or digit"
         )
-
-
-def _split_url(text: str) -> SplitResult:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"{text!r} is not a URL; write 'https://host:port'") from None
-    name = parts.hostname or ""
-    if port == 0 or not (_is_ip(name) or re.fullmatch(HOST_PATTERN, name)):
-        raise ValueError(f"{text!r} has no host; write 'https://host:port'")
-    return parts
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

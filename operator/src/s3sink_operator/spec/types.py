@@ -278,7 +278,7 @@ class PodTemplate(Model):
 
     termination_grace_period_seconds: Annotated[int, Whole(1, 86_400)] | None = None
     """Seconds that a pod has to finish objects and upload them before it is killed. What it doesn't get done stays on
-    its volume. Left out: as the operator reckons."""
+    its volume. Left out: by the size of the buffer, ten minutes at most."""
 
     env: Annotated[list[dict[str, Any]], Bounded(100), Embedded("EnvVar")] = []
     """Environment of the container, such as `AWS_CA_BUNDLE` or `HTTPS_PROXY`."""
@@ -330,7 +330,8 @@ class NetworkPolicy(Model):
     """A NetworkPolicy for the pods."""
 
     enabled: bool = False
-    """Whether there is one: anybody in the cluster reaches the data port, and the admin port only who has to."""
+    """Whether there is one: everybody reaches the data port, and only the operator and collectors of metrics the admin
+    port."""
 
 
 class Monitoring(Model):
@@ -350,7 +351,8 @@ class Spec(Model):
     """What the sink is to be."""
 
     replicas: Annotated[int, Whole(0, pods.MAX_REPLICAS)] = 1
-    """Number of ingesters; `kubectl scale` sets it. One that is scaled away is emptied into the bucket first."""
+    """Number of ingesters; `kubectl scale` sets it. One that is scaled away is emptied into the bucket first.
+    0: all are emptied and gone, and their volumes kept."""
 
     destination: Destination
 

@@ -31,8 +31,8 @@ _REGEX = (
     ),
     Rule(
         f"self.matches({text(_RUBY_GROUP)}) || self.{_GROUPS}.exists(g, g != '(?P<content>')",
-        "needs a named group that is the key; write one, as in '^(?P<path>\\S+) (?P<content>.+)$'; `content` is only what is"
-        " stored",
+        "needs a named group that is the key; write one, as in '^(?P<path>\\S+) (?P<content>.+)$'; `content` is only"
+        " what is stored",
     ),
 )
 _JSON_POINTERS = (
