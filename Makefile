@@ -61,7 +61,9 @@ images: ## build the images of ingester and operator (BASE=, REPOSITORY=, TAG=: 
 tools: ## build the servers that tests run against, once a machine
 	tests/cluster/build.sh
 
-manifests: ## write what is made from the CRD and the chart, such as deploy/operator.yaml
+manifests: $(READY) ## write what is made from the S3Sink's types and the chart: CRD, its page, deploy/
+	$(BIN)/python -m s3sink_operator.crd > .crd.part && mv .crd.part crds/s3sinks.s3sink.dev.yaml
+	$(BIN)/python -m s3sink_operator.crd reference > .crd.part && mv .crd.part docs/s3sink.md
 	scripts/manifests.sh "$$(tests/cluster/build.sh --print-dir helm)/helm"
 
 lock: ## resolve requirements/*.lock again (UPGRADE=1: to the newest versions)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -136,6 +142,54 @@ def test_the_tests_pod_is_admitted(cluster: ControlPlane) -> None:
         "create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump(pod)
     )
     assert "s3sink-test created" in said.stdout
+
+
+def test_helm_tests_script(cluster: ControlPlane, tmp_path: Path) -> None:
+    """As its pod runs it, with the account's token: what is missing is said, and nothing is when nothing is."""
+    install(cluster, crds={"install": False})
+    (command,) = helm.one(helm.template(), "Pod")["spec"]["containers"]
+    assert command["args"][1] == "http://s3sink-operator-metrics.s3sink-system.svc:8080/readyz"
+    (tmp_path / "token").write_text(cluster.token_for(NAMESPACE, "s3sink-operator"))
+    shutil.copy(cluster.ca, tmp_path / "ca.crt")
+    host, _, port = cluster.url.removeprefix("https://").partition(":")
+    env = {"SERVICE_ACCOUNT": str(tmp_path), "KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+
+    def tested(url: str) -> tuple[int, str]:
+        argv = [sys.executable, *command["command"][1:], command["args"][0], url, "0"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **env})
+        return done.returncode, done.stdout + done.stderr
+
+    status, said = tested("http://127.0.0.1:9/readyz")
+    assert status == 1
+    assert said.startswith("S3Sinks are not served (crds.install?): HTTP Error 404")
+    cluster.kubectl("apply", "--server-side", "-f", str(kubetools.ROOT / "crds"))
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=60s")
+    status, said = tested("http://127.0.0.1:9/readyz")
+    assert status == 1
+    assert said.startswith("the operator is not ready (http://127.0.0.1:9/readyz): ")
+    with answering(503) as url:
+        assert tested(url) == (1, f"the operator is not ready ({url}): HTTP Error 503: Service Unavailable\n")
+    with answering(200) as url:
+        assert tested(url) == (0, "S3Sinks are served and the operator is ready\n")
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """URL of a page with that status."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing of interest."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/readyz"
+        server.shutdown()
 
 
 @pytest.mark.parametrize("mode", ["true", "false"], ids=["server-side", "as Helm 3"])

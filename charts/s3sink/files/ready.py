@@ -47,9 +47,11 @@ def why_not(url: str) -> str:
 
 
 def main(url: str, patience: float = 60) -> int:
-    end = time.monotonic() + patience
+    end, said = time.monotonic() + patience, ""
     while problem := why_not(url):
-        sys.stderr.write(problem + "\n")
+        if problem != said:
+            sys.stderr.write(problem + "\n")
+        said = problem
         if time.monotonic() > end:
             return 1
         time.sleep(2)
