@@ -44,6 +44,7 @@ def empty(verdict: Verdict, build: JobBuilder | None, now: datetime) -> Verdict:
             phase=Phase.DRAINING,
             marks={**verdict.marks, names.DRAINED: f"{uid_of(slot.job)}/{epoch}"},
             why="its drain Job says that nothing is left",
+            needs_job=False,
         )
     if _has(slot.job, "Failed"):
         return _failed(verdict, slot.job, now)
