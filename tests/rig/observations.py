@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from s3sink_operator import names
@@ -156,12 +156,19 @@ def job(ordinal: int, *, epoch: str, ended: str | None = None, applied_hash: str
 
 
 def children(
-    of: Object, *, replicas: int, image: str = IMAGE, served: frozenset[Resource] = frozenset()
+    of: Object,
+    *,
+    replicas: int,
+    image: str = IMAGE,
+    claim_size: str | None = None,
+    served: frozenset[Resource] = frozenset(),
 ) -> dict[Ref, Json]:
     """Live children as they were rendered, with a few defaults; the StatefulSet is rolled out."""
     spec = parse(of)
     size = spec.buffer.size
-    context = Context(image=image, replicas=replicas, claim_size=size, volume_size=size, served=served)
+    context = Context(
+        image=image, replicas=replicas, claim_size=claim_size or size, volume_size=size, served=served
+    )
     found = {}
     for manifest in render(spec, Owner.of(of), context):
         meta = {**manifest["metadata"], "uid": "uid-of-set", "resourceVersion": "1", "generation": 3}
@@ -177,7 +184,7 @@ def observed(
     of: Object | None = None,
     *,
     replicas: int = 2,
-    kids: dict[Ref, Json] | None = None,
+    kids: Mapping[Ref, Object] | None = None,
     pods: Iterable[Object] = (),
     claims: Iterable[Object] = (),
     jobs: Iterable[Object] = (),

@@ -255,7 +255,7 @@ def test_a_spec_that_is_repaired_reaches_the_pods_while_they_drain() -> None:
     """Else a sink whose credentials are wrong could never be deleted without losing records."""
     seen = observed(deleted(), claims=[claim(one, drain="7") for one in (0, 1)], pods=STOPPED)
     changed = {**seen.sink, "spec": {**seen.sink["spec"], "batch": {"window": "5m"}}}
-    seen = observed(changed, claims=seen.volumes, pods=STOPPED, kids=dict(seen.children))
+    seen = observed(changed, claims=seen.volumes, pods=STOPPED, kids=seen.children)
     assert tuple(map(told, planned(seen).actions)) == (
         "apply ConfigMap events-s3sink",
         "apply StatefulSet events-s3sink replicas=2",
@@ -271,7 +271,7 @@ def test_nothing_is_made_while_the_namespace_ends() -> None:
 def test_a_spec_that_is_no_good_doesn_t_keep_a_sink_from_being_drained() -> None:
     seen = observed(deleted(), claims=FULL, pods=RUNNING, reports=SAY_FULL)
     broken = {**seen.sink, "spec": {**seen.sink["spec"], "partitioning": {"regex": "("}}}
-    seen = observed(broken, claims=FULL, pods=RUNNING, reports=SAY_FULL, kids=dict(seen.children))
+    seen = observed(broken, claims=FULL, pods=RUNNING, reports=SAY_FULL, kids=seen.children)
     assert [one for one in map(told, planned(seen).actions) if one.startswith("drain")] == [
         "drain events-s3sink-0 7",
         "drain events-s3sink-1 7",

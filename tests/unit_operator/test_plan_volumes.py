@@ -1,0 +1,299 @@
+"""Growing volumes and emptying those without a pod, as plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from s3sink_operator import names
+from s3sink_operator.plan import plan
+from s3sink_operator.state import STATEFUL_SET, Apply, Object, Observed, Plan, Ref
+
+from tests.rig.actions import told
+from tests.rig.observations import (
+    IMAGE,
+    LATER,
+    NAME,
+    NAMESPACE,
+    children,
+    claim,
+    job,
+    observed,
+    pod,
+    report,
+    sink,
+)
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+FAST = {"metadata": {"name": "fast"}, "allowVolumeExpansion": True}
+SLOW = {"metadata": {"name": "slow"}}
+SET = Ref(STATEFUL_SET.api_version, STATEFUL_SET.kind, NAMESPACE, names.child(NAME))
+
+
+def condition(plan: Plan, type_: str) -> Any:
+    (found,) = (one for one in plan.status["conditions"] if one["type"] == type_)
+    return found
+
+
+def changed(**spec: Any) -> Object:
+    return sink(buffer={"size": "20Gi"}, **spec)
+
+
+def grown(kids_of: Object | None = None, *, rolled_out: bool = True, **seen: Any) -> Observed:
+    """Two healthy pods of a StatefulSet that was made for 10Gi; the spec says 20Gi."""
+    of = seen.pop("of", None) or changed()
+    kids = children(sink() if kids_of is None else kids_of, replicas=2)
+    if not rolled_out:
+        kids[SET]["status"]["updatedReplicas"] = 1
+    reports = [report(0), report(1)]
+    return observed(
+        of, **{"kids": kids, "pods": [pod(0), pod(1)], "reports": reports, "storage_class": FAST} | seen
+    )
+
+
+def large(ordinal: int, **fields: Any) -> Object:
+    return claim(ordinal, **{"requested": "20Gi", "capacity": "20Gi"} | fields)
+
+
+def waiting(ordinal: int) -> Object:
+    pending = {"type": "FileSystemResizePending", "status": "True", "lastTransitionTime": LATER}
+    return large(ordinal, capacity="10Gi", conditions=[pending])
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is seen, and what is done about it."""
+
+    name: str
+    seen: Observed
+    resized: tuple[str, str]
+    actions: tuple[str, ...] = ()
+    phases: tuple[str, str] = ("Active", "Active")
+    minutes: int = 0
+    """Since noon, which is when file systems began to wait."""
+
+
+RESIZING = ("Resizing", "Resizing")
+SETTLED = children(changed(), replicas=2, claim_size="10Gi")
+"""As applied once the volumes have grown."""
+
+CASES = (
+    Case(
+        "all smaller ones are patched, and nothing else is done",
+        grown(claims=[claim(0), claim(1)]),
+        ("False", "Resizing"),
+        ("mark buffer-events-s3sink-0 20Gi", "mark buffer-events-s3sink-1 20Gi"),
+        RESIZING,
+    ),
+    Case(
+        "one that somebody made larger is left so",
+        grown(claims=[claim(0), claim(1, requested="1.5Ti", capacity="1.5Ti")]),
+        ("False", "Resizing"),
+        ("mark buffer-events-s3sink-0 20Gi",),
+        ("Resizing", "Active"),
+    ),
+    Case(
+        "one that isn't bound yet can't be patched",
+        grown(claims=[claim(0), claim(1, phase="Pending")]),
+        ("False", "Resizing"),
+        ("mark buffer-events-s3sink-0 20Gi",),
+        ("Resizing", "Active"),
+    ),
+    Case(
+        "patched: they are waited for",
+        grown(claims=[large(0, capacity="10Gi"), large(1)]),
+        ("False", "Resizing"),
+        (),
+        ("Resizing", "Active"),
+    ),
+    Case(
+        "the class doesn't allow it",
+        grown(claims=[claim(0), claim(1)], storage_class=SLOW),
+        ("False", "NotExpandable"),
+        (),
+        RESIZING,
+    ),
+    Case(
+        "there is no class",
+        grown(claims=[claim(0), claim(1)], storage_class=None),
+        ("False", "NotExpandable"),
+        (),
+        RESIZING,
+    ),
+    Case(
+        "the storage can't",
+        grown(
+            claims=[
+                large(
+                    0,
+                    capacity="10Gi",
+                    conditions=[{"type": "ControllerResizeError", "status": "True", "message": "quota"}],
+                ),
+                large(1),
+            ]
+        ),
+        ("False", "ResizeFailed"),
+        (),
+        ("Resizing", "Active"),
+    ),
+    Case(
+        "file systems have some minutes",
+        grown(claims=[waiting(0), waiting(1)]),
+        ("False", "FileSystemResizePending"),
+        (),
+        RESIZING,
+        4,
+    ),
+    Case(
+        "then pods are restarted, one at a time",
+        grown(claims=[waiting(0), waiting(1)]),
+        ("False", "FileSystemResizePending"),
+        ("delete Pod events-s3sink-1",),
+        RESIZING,
+        6,
+    ),
+    Case(
+        "not while another one isn't ready",
+        grown(claims=[waiting(0), waiting(1)], pods=[pod(0), pod(1, ready=False)]),
+        ("False", "FileSystemResizePending"),
+        ("delete Pod events-s3sink-1",),
+        RESIZING,
+        6,
+    ),
+    Case(
+        "not while the one that was restarted isn't ready",
+        grown(claims=[waiting(0), large(1)], pods=[pod(0), pod(1, ready=False)]),
+        ("False", "FileSystemResizePending"),
+        (),
+        ("Resizing", "Active"),
+        6,
+    ),
+    Case(
+        "not in the middle of a rollout",
+        grown(claims=[waiting(0), waiting(1)], rolled_out=False),
+        ("False", "FileSystemResizePending"),
+        (),
+        RESIZING,
+        6,
+    ),
+    Case(
+        "all are as large: what the ingesters may count on changes, which is a rollout",
+        grown(claims=[large(0), large(1)]),
+        ("True", "UpToDate"),
+        ("apply ConfigMap events-s3sink", "apply StatefulSet events-s3sink replicas=2"),
+    ),
+    Case(
+        "then the claim template follows: the StatefulSet goes without its pods",
+        grown(claims=[large(0), large(1)], kids=SETTLED),
+        ("False", "Resizing"),
+        ("delete StatefulSet events-s3sink Orphan",),
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_growth(case: Case) -> None:
+    found = plan(case.seen, IMAGE, NOON.replace(minute=case.minutes))
+    resized = condition(found, "StorageResized")
+    assert (resized["status"], resized["reason"]) == case.resized
+    assert tuple(map(told, found.actions)) == case.actions
+    assert tuple(one["phase"] for one in found.status["volumes"]) == case.phases
+
+
+def test_the_stateful_set_is_made_again_around_its_pods() -> None:
+    """With the identical pod template, so that no pod is restarted, and the new claim template."""
+    kids = {ref: live for ref, live in SETTLED.items() if ref != SET}
+    pods = [pod(one, owned=False) for one in (0, 1)]
+    found = plan(grown(claims=[large(0), large(1)], kids=kids, pods=pods), IMAGE, NOON)
+    (made,) = found.actions
+    assert isinstance(made, Apply)
+    assert made.manifest["spec"]["replicas"] == 2
+    assert made.manifest["spec"]["template"] == SETTLED[SET]["spec"]["template"]
+    (template,) = made.manifest["spec"]["volumeClaimTemplates"]
+    assert template["spec"]["resources"]["requests"]["storage"] == "20Gi"
+
+
+def test_what_can_t_grow_says_why_and_what_helps() -> None:
+    found = plan(grown(claims=[claim(0), claim(1)], storage_class=SLOW), IMAGE, NOON)
+    assert condition(found, "StorageResized")["message"] == (
+        "volumes 0, 1 can't grow to 20Gi: the StorageClass slow doesn't allow it (allowVolumeExpansion); "
+        "set buffer.size back, or let the class expand volumes"
+    )
+
+
+class TestOrphans:
+    """One ordinal is wanted, two volumes are there, and the second has no pod."""
+
+    EPOCH = "mark buffer-events-s3sink-1 drain=requested/7"
+
+    def plan(self, *jobs: Object, now: datetime = NOON, drain: str | None = "7", **spec: Any) -> Plan:
+        of = sink(replicas=1, **spec)
+        kids = children(sink(replicas=1), replicas=1)
+        return plan(
+            observed(
+                of,
+                kids=kids,
+                pods=[pod(0)],
+                reports=[report(0)],
+                claims=[claim(0), claim(1, drain=drain)],
+                jobs=jobs,
+                storage_class=FAST,
+            ),
+            IMAGE,
+            now,
+        )
+
+    def told(self, *jobs: Object, **how: Any) -> list[str]:
+        return [told(one) for one in self.plan(*jobs, **how).actions]
+
+    def test_it_is_marked_and_a_job_is_made(self) -> None:
+        assert self.told(drain=None) == [self.EPOCH, "apply Job drain-events-s3sink-1"]
+        assert self.told() == ["apply Job drain-events-s3sink-1"]
+
+    def test_the_job_says_for_which_request_it_is(self) -> None:
+        (made,) = self.plan().actions
+        assert isinstance(made, Apply)
+        assert made.manifest["metadata"]["annotations"][names.DRAIN] == "requested/7"
+
+    def made(self) -> str:
+        (made,) = self.plan().actions
+        assert isinstance(made, Apply)
+        digest: str = made.manifest["metadata"]["annotations"][names.APPLIED_HASH]
+        return digest
+
+    def test_the_job_is_waited_for(self) -> None:
+        found = self.plan(job(1, epoch="7", applied_hash=self.made()))
+        assert found.actions == ()
+        assert condition(found, "Draining")["reason"] == "Draining"
+
+    def test_a_job_that_is_done_is_the_proof(self) -> None:
+        assert self.told(job(1, epoch="7", ended="Complete")) == [f"{self.EPOCH} drained=uid-of-job-1/7"]
+
+    def test_a_job_of_an_earlier_request_proves_nothing(self) -> None:
+        assert self.told(job(1, epoch="5", ended="Complete")) == ["delete Job drain-events-s3sink-1"]
+
+    def test_a_job_for_another_volume_of_the_name_proves_nothing(self) -> None:
+        earlier = job(1, epoch="7", ended="Complete")
+        earlier["metadata"]["creationTimestamp"] = "2026-11-24T11:00:00Z"
+        assert self.told(earlier) == ["delete Job drain-events-s3sink-1"]
+
+    def test_a_job_that_would_run_something_else_now_is_made_again(self) -> None:
+        assert self.told(job(1, epoch="7", applied_hash="of before")) == ["delete Job drain-events-s3sink-1"]
+
+    def test_a_job_that_gave_up_is_told_and_tried_again(self) -> None:
+        failed = job(1, epoch="7", ended="Failed")
+        found = self.plan(failed)
+        assert found.actions == ()
+        assert condition(found, "Draining")["message"] == (
+            "volume 1: the Job drain-events-s3sink-1 could not empty the volume of ordinal 1: gave up"
+        )
+        assert self.told(failed, now=NOON.replace(minute=6)) == ["delete Job drain-events-s3sink-1"]
+
+    def test_no_job_is_made_of_a_spec_that_is_no_good(self) -> None:
+        found = self.plan(partitioning={"regex": "("})
+        assert found.actions == ()
+        assert condition(found, "Draining")["message"] == (
+            "volume 1: the volume of ordinal 1 has no pod, and the spec is no good for a Job"
+        )
