@@ -59,7 +59,7 @@ def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
             _port(names.ADMIN_PORT_NAME, names.ADMIN_PORT),
         ],
         **_probes(),
-        **given(lifecycle=grace.routing and {"preStop": {"sleep": {"seconds": grace.routing}}}),
+        **given(lifecycle={"preStop": {"sleep": {"seconds": grace.routing}}} if grace.routing else None),
     }
     container["volumeMounts"] += [
         {"name": name, "mountPath": path, "readOnly": True} for name, path, _ in _secrets(spec)
