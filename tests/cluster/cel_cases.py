@@ -119,6 +119,16 @@ DESTINATION: Final = (
             "spec.destination.storageClass": "fast",
         },
     ),
+    Case(
+        "a region that is no word",
+        {"spec.destination.endpoint": "https://s3.example.com", "spec.destination.region": "Zone 1"},
+        "not a region; write one such as 'us-east-1'",
+    ),
+    Case(
+        "a storage class that is no word",
+        {"spec.destination.endpoint": "https://s3.example.com", "spec.destination.storageClass": "very fast"},
+        "not a storage class; write one such as 'STANDARD_IA'",
+    ),
     Case("an endpoint that is an address", {"spec.destination.endpoint": "http://[fd00::1]:9000/s3"}),
     Case(
         "an endpoint without a scheme",
@@ -156,6 +166,11 @@ DESTINATION: Final = (
         {"spec.destination.encryption": {"type": "aws:kms", "kmsKeyId": "alias/data-lake"}},
     ),
     Case(
+        "a key of KMS that is none",
+        {"spec.destination.encryption": {"type": "aws:kms", "kmsKeyId": "my key"}},
+        "not a KMS key; write its ARN, its id or 'alias/name'",
+    ),
+    Case(
         "a key of KMS with AES256",
         {"spec.destination.encryption": {"type": "AES256", "kmsKeyId": "alias/data-lake"}},
         "needs type 'aws:kms' beside it",
@@ -187,6 +202,17 @@ SOURCE: Final = (
         "a size with a fraction",
         {"spec.buffer.size": "1.5Gi"},
         "not a size; write a whole number with a unit",
+    ),
+    Case("objects of 6Gi", {"spec.batch.maxBytes": "6Gi"}, "out of range; write a size from '1Ki' to '5Gi'"),
+    Case(
+        "a Secret of keys without a name",
+        {"spec.source.auth": {"secretRef": {"name": "-"}}},
+        "spec.source.auth.secretRef.name: Invalid value",
+    ),
+    Case(
+        "a Secret for TLS in capitals",
+        {"spec.source.tls": {"secretRef": {"name": "TLS"}}},
+        "spec.source.tls.secretRef.name: Invalid value",
     ),
     Case(
         "records larger than requests",
@@ -258,6 +284,13 @@ PARTITIONING: Final = (
 )
 BATCH: Final = (
     Case("a window of 90 s", {"spec.batch.window": "1m30s"}),
+    Case("a window in words", {"spec.batch.window": "1 hour"}, "not a duration; write one such as '10s'"),
+    Case(
+        "an age of a week",
+        {"spec.batch.maxAge": "168h"},
+        "out of range; write a duration from '1s'",
+        problems=2,
+    ),
     Case("a window of half a second", {"spec.batch.window": "500ms"}, "write a duration from '1s' to '24h'"),
     Case(
         "a window of 1.5 s",
@@ -337,6 +370,17 @@ OBJECT: Final = (
         {"spec.object.errorPrefix": "errors/{reason}/{path}/"},
         "a bad record has no key; write only {reason} and {time:...}",
     ),
+    Case("errors with a lone brace", {"spec.object.errorPrefix": "e/{reason}/}/"}, "a brace has no partner"),
+    Case(
+        "errors by a month's name",
+        {"spec.object.errorPrefix": "e/{reason}/{time:%b}/"},
+        "only digits of a fixed",
+    ),
+    Case(
+        "errors without a '/' at the end",
+        {"spec.object.errorPrefix": "errors/{reason}"},
+        "write a '/' at the end",
+    ),
     Case("errors without a beginning", {"spec.object.errorPrefix": "{reason}/"}, "write some at the start"),
     Case(
         "data among the errors",
@@ -415,6 +459,11 @@ BUFFER: Final = (
         admission=True,
     ),
     Case(
+        "a class of volumes that none has",
+        {"spec.buffer.storageClassName": "fast disks"},
+        "not an object's name; write a-z, 0-9, '-' and '.'",
+    ),
+    Case(
         "another key source",
         key(header="X-Shard-Key"),
         before={"spec.buffer.storageClassName": "gp3"},
@@ -459,6 +508,22 @@ PODS: Final = (
         {"spec.podTemplate.labels": {"s3sink.dev/sink": "other"}},
         "set by the operator; take out those that begin with s3sink.dev/ or app.kubernetes.io/",
     ),
+    Case(
+        "an annotation of the operator's",
+        {"spec.podTemplate.annotations": {"s3sink.dev/settings-hash": "x"}},
+        "set by the operator; take out those that begin with s3sink.dev/ or app.kubernetes.io/",
+    ),
+    Case(
+        "a priority that none has",
+        {"spec.podTemplate.priorityClassName": "High!"},
+        "spec.podTemplate.priorityClassName: Invalid value",
+    ),
+    Case(
+        "a service account's ARN",
+        {"spec.podTemplate.serviceAccountName": "arn:aws:iam::1:role/x"},
+        "spec.podTemplate.serviceAccountName: Invalid value",
+    ),
+    Case("CPUs as a number", {"spec.podTemplate.resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}),
     Case("a label of one's own", {"spec.podTemplate.labels": {"team": "data"}}),
     Case(
         "the pod's name as a variable",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from s3sink_operator.crd import definition
+from s3sink_operator.crd.rules import ROOT, RULES
 from s3sink_operator.errors import SpecError
 from s3sink_operator.spec import parse
 
@@ -48,3 +49,15 @@ def test_the_operator_agrees_with_the_api_server(case: Case) -> None:
 def test_left_out_and_default_mean_the_same(case: Case) -> None:
     if not case.late:
         assert parse(case.manifest()) == parse(with_defaults(case.manifest(), SCHEMA))
+
+
+def test_every_rule_refuses_something() -> None:
+    """A rule that no case meets might as well refuse nothing."""
+    rules = {rule for rules in (ROOT, *RULES.values()) for rule in rules}
+    refusals = [case.refused.partition(";")[0] for case in CASES if case.refused]
+    unmet = [rule.message for rule in rules if not any(piece in rule.message for piece in refusals)]
+    computed = [message for message in unmet if " + " in message]
+    assert sorted(set(unmet) - set(computed)) == []
+    # Of those whose message is put together, a case has the first words.
+    words = [message.strip("\"'").split("'")[0].split('"')[0] for message in computed]
+    assert [start for start in words if not any(start in piece for piece in refusals)] == []

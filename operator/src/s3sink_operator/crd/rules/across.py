@@ -14,10 +14,14 @@ def _bytes(path: str) -> str:
     return f"quantity(self.{path}).asInteger()"
 
 
+def _known(path: str, most: str) -> str:
+    size = f"self.{path}"
+    return f"{matches(size, SIZE_PATTERN)} && quantity({size}).compareTo(quantity('{most}')) <= 0"
+
+
 _KNOWN_SIZES = (
-    "[self.buffer.size, self.batch.maxBytes, self.source.maxRequestBytes].all(q,"
-    f" {matches('q', SIZE_PATTERN)} && quantity(q).compareTo(quantity('64Ti')) <= 0)"
-    " && self.buffer.highWatermarkPercent >= 10"
+    f"{_known('buffer.size', '64Ti')} && {_known('batch.maxBytes', '5Gi')}"
+    f" && {_known('source.maxRequestBytes', '512Mi')} && self.buffer.highWatermarkPercent >= 10"
 )
 _SEGMENT = (
     f"({_bytes('source.maxRequestBytes')} > {parse_size(checks.SEGMENT) // 2}"
