@@ -62,8 +62,8 @@ tools: ## build the servers that tests run against, once a machine
 	tests/cluster/build.sh
 
 manifests: $(READY) ## write what is made from the S3Sink's types and the chart: CRD, its page, deploy/
-	$(BIN)/python -m s3sink_operator.crd > .crd.part && mv .crd.part crds/s3sinks.s3sink.dev.yaml
-	$(BIN)/python -m s3sink_operator.crd reference > .crd.part && mv .crd.part docs/s3sink.md
+	$(BIN)/python -m s3sink_operator.crd > $(VENV)/.made && mv $(VENV)/.made crds/s3sinks.s3sink.dev.yaml
+	$(BIN)/python -m s3sink_operator.crd reference > $(VENV)/.made && mv $(VENV)/.made docs/s3sink.md
 	scripts/manifests.sh "$$(tests/cluster/build.sh --print-dir helm)/helm"
 
 lock: ## resolve requirements/*.lock again (UPGRADE=1: to the newest versions)

@@ -23,6 +23,7 @@ from tests.rig.controlplane import ControlPlane
 from tests.rig.helm import NAMESPACE, RELEASE, HelmError
 from tests.rig.kubeapi import (
     ACCOUNTS,
+    BUDGETS,
     CRDS,
     NAMESPACES,
     PODS,
@@ -208,6 +209,21 @@ def test_an_upgrade_changes_the_crd_and_keeps_sinks(cluster: ControlPlane, tmp_p
     assert kept["metadata"]["uid"] == sink["metadata"]["uid"]
     # Nobody else writes the CRD, so no upgrade can ever run into a conflict.
     assert managers(after) == {"helm", "kube-apiserver"}
+
+
+@pytest.mark.parametrize("mode", ["true", "false"], ids=["server-side", "as Helm 3"])
+def test_replicas_come_and_go(cluster: ControlPlane, mode: str) -> None:
+    """Their number changes how the Deployment rolls: nothing of the one way is left over for the other."""
+    install(cluster, f"--server-side={mode}")
+    for replicas, strategy in ((2, "RollingUpdate"), (1, "Recreate")):
+        values = {"replicas": replicas}
+        run(cluster, "upgrade", RELEASE, helm.CHART, "--namespace", NAMESPACE, values=values)
+        deployment = cluster.api.get(DEPLOYMENTS, NAMESPACE, "s3sink-operator")
+        assert deployment is not None
+        assert deployment["spec"]["replicas"] == replicas
+        assert deployment["spec"]["strategy"]["type"] == strategy
+        assert ("rollingUpdate" in deployment["spec"]["strategy"]) == (strategy == "RollingUpdate")
+        assert bool(cluster.api.find(BUDGETS, NAMESPACE)) == (replicas > 1)
 
 
 def test_a_rollback_takes_the_change_back(cluster: ControlPlane, tmp_path: Path) -> None:

@@ -243,8 +243,8 @@ def test_an_editor_makes_a_sink_and_a_viewer_does_not(users: ControlPlane) -> No
 
 
 def operators_log(kubelet: Kubelet, namespace: str) -> str:
-    (pod,) = kubelet.api.find(PODS, namespace)
-    return kubelet.logs(namespace, pod["metadata"]["name"])
+    pods = [pod["metadata"]["name"] for pod in kubelet.api.find(PODS, namespace)]
+    return "\n".join(kubelet.logs(namespace, name) for name in pods)
 
 
 def whole_life(sink: LiveSink, besides: list[Kind]) -> None:
@@ -295,7 +295,7 @@ def test_a_sinks_life_under_rights_in_the_whole_cluster(
     plane.kubectl("apply", "--server-side", "-f", str(crds / "monitoring.coreos.com_servicemonitors.yaml"))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     monitored = {"metrics": {"serviceMonitor": {"enabled": True}}}
-    with running(plane, WIDE, leaderElection="Enabled", **monitored):
+    with running(plane, WIDE, replicas=2, leaderElection="Enabled", **monitored):
         whole_life(sink, [SERVICE_MONITORS])
         log = operators_log(kubelet, WIDE)
         assert plane.api.get(SERVICE_MONITORS, WIDE, "s3sink-operator") is not None
