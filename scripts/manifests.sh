@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes what is made from crds/ and the chart: the chart's copy of the CRD (`helm package` can't reach out of the
-# chart, and Flux and Argo CD refuse links that do), deploy/operator.yaml for those who don't use Helm, and what
+# Writes what is made from crds/ and the chart: the chart's copy of the CRD (a link would be
+# lost in Flux's archives and in a copy of charts/ alone), deploy/operator.yaml for those who don't use Helm, and what
 # the tests expect of the chart with other values.
 # usage: scripts/manifests.sh HELM [FOLDER]   FOLDER: where to write instead of the work tree
 set -euo pipefail
