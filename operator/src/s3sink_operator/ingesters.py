@@ -39,8 +39,10 @@ def admin_port(address: str) -> str:
 class HttpIngesters:
     """As ``state.Ingesters`` says. Needs a running event loop; is a context manager."""
 
-    def __init__(self, locate: Locate = admin_port) -> None:
+    def __init__(self, locate: Locate = admin_port, *, seconds: float | None = None) -> None:
+        """``seconds``: how long to wait for any answer, instead of the usual times."""
         self._locate = locate
+        self._seconds = seconds
         self._slots = asyncio.Semaphore(_AT_ONCE)
         # A pod that is gone must not hold a connection, and proxies of the operator's environment aren't for pods.
         self._session = aiohttp.ClientSession(
@@ -97,7 +99,7 @@ class HttpIngesters:
                     method,
                     url,
                     json=body,
-                    timeout=aiohttp.ClientTimeout(total=seconds),
+                    timeout=aiohttp.ClientTimeout(total=self._seconds or seconds),
                     allow_redirects=False,
                 ) as response,
             ):
