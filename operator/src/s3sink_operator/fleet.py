@@ -97,11 +97,9 @@ def fleet_of(observed: Observed) -> Fleet:
     stateful_set = observed.children.get(
         Ref(STATEFUL_SET.api_version, STATEFUL_SET.kind, namespace, names.child(name))
     )
-    if stateful_set is not None and kinship(stateful_set, observed.sink) not in (
-        Kinship.OURS,
-        Kinship.ADOPTABLE,
-    ):
-        stateful_set = None
+    if stateful_set is not None and kinship(stateful_set, observed.sink) not in _FAMILY:
+        # Then pods and claims of our names are another one's, and none of them may be touched.
+        return Fleet(sink=observed.sink, stateful_set=None, replicas=0, slots={})
     pods = _by_ordinal(observed.pods, names.pod(name, 0))
     claims = _by_ordinal(observed.volumes, names.volume_claim(name, 0))
     jobs = {
@@ -170,6 +168,9 @@ class Kinship(Enum):
     """A child of an earlier sink of this name, which the garbage collector will take."""
     FOREIGN = auto()
     """Somebody else's."""
+
+
+_FAMILY: Final = frozenset({Kinship.OURS, Kinship.ADOPTABLE})
 
 
 def kinship(obj: Object, sink: Object) -> Kinship:

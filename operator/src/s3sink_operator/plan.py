@@ -17,21 +17,19 @@ from s3sink_operator.children import Children
 from s3sink_operator.deletion import Deletion, dismantle, is_foreground
 from s3sink_operator.errors import SpecError
 from s3sink_operator.facts import Facts, rollout_of
-from s3sink_operator.fleet import Fleet, Kinship, fleet_of, is_terminating, kinship
+from s3sink_operator.fleet import Fleet, fleet_of, is_terminating
 from s3sink_operator.growth import Growth
 from s3sink_operator.manifests import Context, Owner, drain_jobs, optional_refs, render
 from s3sink_operator.references import Problem
 from s3sink_operator.scaling import Phase, Scaling, Verdict
 from s3sink_operator.spec import Spec, parse
 from s3sink_operator.state import (
-    STATEFUL_SET,
     Action,
     Apply,
     Mark,
     Object,
     Observed,
     Plan,
-    Ref,
     SetFinalizer,
     ref_of,
 )
@@ -103,8 +101,6 @@ def _keep(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
         now=scene.now,
     )
     facts = _facts(scene, scaled, compared=compared, grown=grown)
-    if not _are_volumes_ours(observed):
-        return facts, (*_finalizer(observed.sink), *compared.actions)
     actions = (
         *_finalizer(observed.sink),
         *_marks(fleet, scaled.verdicts, grown.storage),
@@ -233,14 +229,6 @@ def _finalizer(sink: Object) -> tuple[Action, ...]:
     if names.FINALIZER in (sink["metadata"].get("finalizers") or ()):
         return ()
     return (SetFinalizer(True, "a deletion is to wait for the volumes"),)
-
-
-def _are_volumes_ours(observed: Observed) -> bool:
-    """Not while the StatefulSet of somebody else, or of an earlier sink, has our pods' names."""
-    meta = observed.sink["metadata"]
-    ref = Ref(STATEFUL_SET.api_version, STATEFUL_SET.kind, meta["namespace"], names.child(meta["name"]))
-    live = observed.children.get(ref)
-    return live is None or kinship(live, observed.sink) in (Kinship.OURS, Kinship.ADOPTABLE)
 
 
 def _is_settled(scene: _Scene, scaled: Scaling, compared: Children) -> bool:

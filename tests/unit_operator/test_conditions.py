@@ -1,0 +1,371 @@
+"""Conditions, each in a table: what is observed, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from s3sink_operator import names
+from s3sink_operator.plan import plan
+from s3sink_operator.state import STATEFUL_SET, Observed, Ref, SecretFacts
+
+from tests.rig.observations import IMAGE, NAME, NAMESPACE, children, claim, observed, pod, report, sink
+
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+CHILD = names.child(NAME)
+SET = Ref(STATEFUL_SET.api_version, STATEFUL_SET.kind, NAMESPACE, CHILD)
+SERVICE = Ref("v1", "Service", NAMESPACE, CHILD)
+
+CLAIMS = (claim(0), claim(1))
+PODS = (pod(0), pod(1))
+REPORTS = (report(0), report(1))
+
+
+def healthy(of: Any = None, **seen: Any) -> Observed:
+    """Two of two ingesters are ready."""
+    return observed(of, **{"claims": CLAIMS, "pods": PODS, "reports": REPORTS} | seen)
+
+
+def broken(**fields: Any) -> Any:
+    """A sink whose spec can't be acted on, but whose StatefulSet is there."""
+    return healthy(sink(partitioning={"regex": "("}, **fields), kids=children(sink(), replicas=2))
+
+
+def waiting(ordinal: int, reason: str, message: str = "", ended: dict[str, Any] | None = None) -> Any:
+    container = {
+        "image": IMAGE,
+        "ready": False,
+        "state": {"waiting": {"reason": reason, "message": message}},
+        "lastState": {"terminated": ended} if ended else {},
+    }
+    return pod(ordinal, ready=False, containerStatuses=[container])
+
+
+def unscheduled(ordinal: int) -> Any:
+    text = "0/3 nodes are available: 3 Insufficient memory."
+    scheduled = {"type": "PodScheduled", "status": "False", "message": text}
+    return pod(ordinal, conditions=[{"type": "Ready", "status": "False"}, scheduled])
+
+
+def kids(**status: Any) -> dict[Ref, Any]:
+    """Children whose StatefulSet has another status."""
+    found = children(sink(), replicas=2)
+    found[SET]["status"] |= status
+    return found
+
+
+def taken(ref: Ref, **meta: Any) -> dict[Ref, Any]:
+    """Something that isn't ours has the name."""
+    found = children(sink(), replicas=2)
+    stranger = {"name": ref.name, "namespace": ref.namespace, "uid": "x", "resourceVersion": "1", **meta}
+    return {**found, ref: {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": stranger, "spec": {}}}
+
+
+BAD_REGEX = "spec.partitioning.regex: "
+CREDENTIALS = {
+    "bucket": "the-output-bucket",
+    "region": "us-east-1",
+    "credentials": {"secretRef": {"name": "s3"}},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is said of one type. A message is compared where it is given."""
+
+    name: str
+    seen: Observed
+    type: str
+    said: tuple[str, str]
+    message: str | None = None
+
+
+CASES = (
+    Case("ready", healthy(), "Ready", ("True", "AllReady"), "2 of 2 ingesters are ready"),
+    Case("not made yet", observed(kids={}), "Ready", ("False", "Creating")),
+    Case(
+        "no pods yet",
+        healthy(pods=[], reports=[]),
+        "Ready",
+        ("False", "PodsNotReady"),
+        "0 of 2 ingesters are ready; pods are being made",
+    ),
+    Case(
+        "starting",
+        healthy(pods=[pod(0), pod(1, ready=False)], reports=REPORTS[:1]),
+        "Ready",
+        ("False", "PodsNotReady"),
+        "1 of 2 ingesters are ready; events-s3sink-1 is starting",
+    ),
+    Case(
+        "recovering",
+        healthy(
+            pods=[pod(0), pod(1, ready=False)],
+            reports=[
+                report(0),
+                report(1, ready=False, state="recovering", reason="the volume is being recovered"),
+            ],
+        ),
+        "Ready",
+        ("False", "PodsNotReady"),
+        "1 of 2 ingesters are ready; events-s3sink-1: the volume is being recovered",
+    ),
+    Case(
+        "full",
+        healthy(
+            pods=[pod(0), pod(1, ready=False)],
+            reports=[report(0), report(1, ready=False, state="full", reason="the buffer is full")],
+        ),
+        "Ready",
+        ("False", "BufferFull"),
+        "1 of 2 ingesters are ready; events-s3sink-1: the buffer is full",
+    ),
+    Case("no node", healthy(pods=[pod(0), unscheduled(1)]), "Ready", ("False", "Unschedulable")),
+    Case(
+        "no image",
+        healthy(pods=[pod(0), waiting(1, "ImagePullBackOff", "no such image")]),
+        "Ready",
+        ("False", "ImagePullBackOff"),
+        "1 of 2 ingesters are ready; events-s3sink-1: ImagePullBackOff: no such image",
+    ),
+    Case(
+        "ready, S3 away",
+        healthy(reports=[report(0), report(1, destination_ok=False, last_error="no route")]),
+        "Ready",
+        ("True", "DestinationUnreachable"),
+    ),
+    Case("bad config", broken(), "Ready", ("False", "ConfigInvalid")),
+    Case("none wanted", observed(sink(replicas=0), replicas=0), "Ready", ("True", "ScaledToZero")),
+    Case("name taken", healthy(kids=taken(SERVICE)), "Ready", ("False", "NameConflict")),
+    # ---- Reconciling
+    Case("nothing to do", healthy(), "Reconciling", ("False", "UpToDate")),
+    Case("made", observed(kids={}), "Reconciling", ("True", "Creating")),
+    Case(
+        "rolled out",
+        healthy(kids=kids(updatedReplicas=1)),
+        "Reconciling",
+        ("True", "RollingOut"),
+        "1 of 2 ingesters run what was applied last",
+    ),
+    Case(
+        "not seen by its controller",
+        healthy(kids=kids(observedGeneration=2)),
+        "Reconciling",
+        ("True", "RollingOut"),
+    ),
+    Case(
+        "scaled down",
+        healthy(sink(replicas=1)),
+        "Reconciling",
+        ("True", "ScalingDown"),
+        "2 replicas become 1",
+    ),
+    Case("scaled up", healthy(sink(replicas=3)), "Reconciling", ("True", "ScalingUp"), "2 replicas become 3"),
+    Case("waits", healthy(pods=[pod(0), pod(1, ready=False)]), "Reconciling", ("True", "WaitingForPods")),
+    Case(
+        "stalled before it was made",
+        observed(sink(partitioning={"regex": "("}), kids={}),
+        "Reconciling",
+        ("False", "Stalled"),
+    ),
+    # ---- Stalled
+    Case("goes on", healthy(), "Stalled", ("False", "NotStalled")),
+    Case(
+        "somebody's Service",
+        healthy(kids=taken(SERVICE)),
+        "Stalled",
+        ("True", "NameConflict"),
+        "Service events-s3sink isn't this sink's: delete it, or label it s3sink.dev/sink=events to have it taken over",
+    ),
+    Case(
+        "a controller's Service",
+        healthy(
+            kids=taken(
+                SERVICE, ownerReferences=[{"kind": "App", "name": "web", "uid": "y", "controller": True}]
+            )
+        ),
+        "Stalled",
+        ("True", "NameConflict"),
+        "Service events-s3sink belongs to the App web: delete it, or give the sink another name",
+    ),
+    Case("bad config waits for a person", broken(), "Stalled", ("True", "ConfigInvalid")),
+    Case(
+        "a volume of a newer version",
+        healthy(pods=[pod(0), waiting(1, "CrashLoopBackOff", "back-off", {"exitCode": 4})]),
+        "Stalled",
+        ("True", "FormatDowngrade"),
+        f"events-s3sink-1: its volume was written by a newer version than {IMAGE}; go back to the newer operator",
+    ),
+    Case(
+        "crashes",
+        healthy(
+            pods=[
+                pod(0),
+                waiting(1, "CrashLoopBackOff", "back-off", {"exitCode": 2, "message": "no bucket\n"}),
+            ]
+        ),
+        "Stalled",
+        ("True", "CrashLoopBackOff"),
+        "events-s3sink-1: CrashLoopBackOff: back-off: no bucket",
+    ),
+    Case(
+        "a kind that isn't there is asked for",
+        healthy(sink(monitoring={"serviceMonitor": "Enabled"})),
+        "Stalled",
+        ("True", "KindNotServed"),
+        "the cluster has no ServiceMonitor (monitoring.coreos.com/v1); install its definition, or don't ask for one",
+    ),
+    # ---- ConfigValid
+    Case("valid", healthy(), "ConfigValid", ("True", "Valid")),
+    Case("invalid", broken(), "ConfigValid", ("False", "InvalidSpec")),
+    Case(
+        "no Secret",
+        healthy(sink(destination=CREDENTIALS), secrets={"s3": None}),
+        "ConfigValid",
+        ("False", "SecretNotFound"),
+        "spec.destination.credentials.secretRef: there is no Secret s3 in the namespace team; create it",
+    ),
+    Case(
+        "no key in it",
+        healthy(
+            sink(destination=CREDENTIALS),
+            secrets={"s3": SecretFacts(keys=frozenset({"AWS_ACCESS_KEY_ID"}), digest="d")},
+        ),
+        "ConfigValid",
+        ("False", "SecretKeyMissing"),
+        "spec.destination.credentials.secretRef: the Secret s3 has no key AWS_SECRET_ACCESS_KEY; add it",
+    ),
+    Case(
+        "several problems",
+        healthy(
+            sink(source={"auth": {"secretRef": {"name": "keys"}}, "tls": {"secretRef": {"name": "tls"}}}),
+            secrets={
+                "keys": SecretFacts(keys=frozenset(), digest="d"),
+                "tls": SecretFacts(keys=frozenset(), digest="d"),
+            },
+        ),
+        "ConfigValid",
+        ("False", "SecretKeyMissing"),
+        "spec.source.auth.secretRef: the Secret keys is empty; each of its values is to be a key for clients; "
+        "spec.source.tls.secretRef: the Secret tls has no key tls.crt and no key tls.key; add it",
+    ),
+    Case(
+        "no class",
+        healthy(sink(buffer={"storageClassName": "fast"})),
+        "ConfigValid",
+        ("False", "StorageClassNotFound"),
+        "spec.buffer.storageClassName: there is no StorageClass fast; create it (it can't be changed here)",
+    ),
+    # ---- DestinationReachable
+    Case("uploads get through", healthy(), "DestinationReachable", ("True", "Reachable")),
+    Case(
+        "nothing was uploaded",
+        healthy(reports=[report(0, destination_ok=None)]),
+        "DestinationReachable",
+        ("Unknown", "NotTried"),
+    ),
+    Case("nobody can be asked", healthy(reports=[]), "DestinationReachable", ("Unknown", "NotTried")),
+    Case(
+        "refused",
+        healthy(
+            reports=[
+                report(
+                    one, destination_ok=False, last_error="Access Denied", last_error_reason="access_denied"
+                )
+                for one in (0, 1)
+            ]
+        ),
+        "DestinationReachable",
+        ("False", "AccessDenied"),
+        "events-s3sink-0, events-s3sink-1: Access Denied",
+    ),
+    # ---- BufferPressure
+    Case("room", healthy(), "BufferPressure", ("False", "EnoughRoom")),
+    Case(
+        "filling",
+        healthy(reports=[report(0), report(1, buffer_bytes=640)]),
+        "BufferPressure",
+        ("True", "Filling"),
+        "events-s3sink-1: near 85 % of the buffer, where records are refused",
+    ),
+    Case(
+        "full buffer",
+        healthy(reports=[report(0), report(1, buffer_bytes=860, state="full")]),
+        "BufferPressure",
+        ("True", "Full"),
+        "events-s3sink-1: full; records are refused with 503 until uploads make room",
+    ),
+    Case(
+        "not known",
+        healthy(reports=[report(0, buffer_bytes=None)]),
+        "BufferPressure",
+        ("Unknown", "NotKnown"),
+    ),
+    # ---- Draining
+    Case("no drain", healthy(), "Draining", ("False", "NothingToDrain")),
+    Case("drain", healthy(sink(replicas=1)), "Draining", ("True", "Draining"), "volume 1: being emptied"),
+    Case(
+        "drain of several",
+        healthy(sink(replicas=0)),
+        "Draining",
+        ("True", "Draining"),
+        "volumes 0, 1: being emptied",
+    ),
+    Case(
+        "blocked",
+        healthy(
+            sink(replicas=1), reports=[report(0), report(1, destination_ok=False, last_error="no route")]
+        ),
+        "Draining",
+        ("True", "Blocked"),
+        "volume 1: events-s3sink-1 can't upload: no route",
+    ),
+    # ---- the others
+    Case("large enough", healthy(), "StorageResized", ("True", "UpToDate")),
+    Case("works", healthy(), "ReconciliationPaused", ("False", "NotPaused")),
+    Case(
+        "paused",
+        healthy(sink(meta={"annotations": {names.PAUSED: "true"}})),
+        "ReconciliationPaused",
+        ("True", "Paused"),
+    ),
+    Case(
+        "paused, nothing moves",
+        healthy(sink(replicas=1, meta={"annotations": {names.PAUSED: "true"}})),
+        "Reconciling",
+        ("False", "Paused"),
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.type}: {case.name}")
+def test_conditions(case: Case) -> None:
+    status = plan(case.seen, IMAGE, NOW).status
+    (found,) = (one for one in status["conditions"] if one["type"] == case.type)
+    assert (found["status"], found["reason"]) == case.said
+    if case.message is not None:
+        assert found["message"] == case.message
+
+
+def test_bad_config_says_that_the_earlier_one_goes_on() -> None:
+    (ready, *_) = plan(broken(), IMAGE, NOW).status["conditions"]
+    assert ready["message"].startswith(BAD_REGEX)
+    assert ready["message"].endswith("; 2 of 2 ingesters are ready, with the earlier config")
+
+
+def test_all_conditions_are_there_each_with_its_generation() -> None:
+    conditions = plan(healthy(), IMAGE, NOW).status["conditions"]
+    assert [one["type"] for one in conditions] == [
+        "Ready",
+        "Reconciling",
+        "Stalled",
+        "ConfigValid",
+        "DestinationReachable",
+        "BufferPressure",
+        "Draining",
+        "StorageResized",
+        "ReconciliationPaused",
+    ]
+    assert {one["observedGeneration"] for one in conditions} == {7}

@@ -1,0 +1,368 @@
+"""Plans: children, adoption, name conflicts, bad config, pauses, upgrades; the exact list of actions of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from s3sink_operator import names
+from s3sink_operator.manifests import Context, Owner, render
+from s3sink_operator.plan import DRAINING_SECONDS, MOVING_SECONDS, plan
+from s3sink_operator.spec import parse
+from s3sink_operator.state import (
+    SERVICE_MONITOR,
+    STATEFUL_SET,
+    Apply,
+    Mark,
+    Object,
+    Observed,
+    Ref,
+    SecretFacts,
+)
+
+from tests.rig.actions import told
+from tests.rig.observations import IMAGE, NAME, NAMESPACE, children, claim, observed, pod, report, sink
+
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+CHILD = names.child(NAME)
+NEWER = "example.org/s3sink-ingester:2"
+
+
+def ref(api_version: str, kind: str, name: str = CHILD) -> Ref:
+    return Ref(api_version, kind, NAMESPACE, name)
+
+
+SET = ref(STATEFUL_SET.api_version, STATEFUL_SET.kind)
+SERVICE = ref("v1", "Service")
+CONFIG_MAP = ref("v1", "ConfigMap")
+MONITOR = ref(SERVICE_MONITOR.api_version, SERVICE_MONITOR.kind)
+SCALER = ref("autoscaling/v2", "HorizontalPodAutoscaler")
+
+
+def healthy(of: Object | None = None, **seen: Any) -> Observed:
+    known: dict[str, Any] = {
+        "claims": [claim(0), claim(1)],
+        "pods": [pod(0), pod(1)],
+        "reports": [report(0), report(1)],
+    }
+    return observed(of, **known | seen)
+
+
+def kids(of: Object | None = None, *, without: tuple[Ref, ...] = (), **changed: Any) -> dict[Ref, Any]:
+    """Children as rendered of another sink than the observed one."""
+    found = children(of or sink(), **{"replicas": 2} | changed)
+    return {one: live for one, live in found.items() if one not in without}
+
+
+def with_meta(found: dict[Ref, Any], which: Ref, **meta: Any) -> dict[Ref, Any]:
+    live = found[which]
+    return {**found, which: {**live, "metadata": {**live["metadata"], **meta}}}
+
+
+def with_spec(found: dict[Ref, Any], which: Ref, **spec: Any) -> dict[Ref, Any]:
+    live = found[which]
+    return {**found, which: {**live, "spec": {**live["spec"], **spec}}}
+
+
+def no_good(**fields: Any) -> Object:
+    return sink(partitioning={"regex": "("}, **fields)
+
+
+SERVED = frozenset({SERVICE_MONITOR})
+CHANGED = sink(batch={"window": "5m"})
+CREDENTIALS: Any = {
+    "destination": {
+        "bucket": "the-output-bucket",
+        "region": "us-east-1",
+        "credentials": {"secretRef": {"name": "s3"}},
+    }
+}
+KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is seen, and what is done about it."""
+
+    name: str
+    seen: Observed
+    actions: tuple[str, ...] = ()
+    image: str = IMAGE
+    may_upgrade: bool = True
+    requeue_after: float | None = field(default=None)
+
+
+CASES = (
+    Case(
+        "all children, in the order of render, after the finalizer",
+        observed(sink(meta={"finalizers": []}), kids={}),
+        (
+            "set the finalizer",
+            "apply ServiceAccount events-s3sink",
+            "apply ConfigMap events-s3sink",
+            "apply Service events-s3sink-pods",
+            "apply Service events-s3sink",
+            "apply StatefulSet events-s3sink replicas=2",
+            "apply PodDisruptionBudget events-s3sink",
+        ),
+        requeue_after=MOVING_SECONDS,
+    ),
+    Case("nothing, when all is as it should be", healthy()),
+    Case(
+        "volumes are labelled",
+        healthy(claims=[claim(0), claim(1, marked=None)]),
+        ("mark buffer-events-s3sink-1",),
+    ),
+    Case(
+        "a child that was deleted", healthy(kids=kids(without=(SERVICE,))), ("apply Service events-s3sink",)
+    ),
+    Case(
+        "a field that somebody changed",
+        healthy(kids=with_spec(kids(), SERVICE, selector={"app": "other"})),
+        ("apply Service events-s3sink",),
+    ),
+    Case("a field that somebody added", healthy(kids=with_spec(kids(), SERVICE, externalName="x"))),
+    Case(
+        "settings that changed: the ConfigMap, then the pods",
+        healthy(CHANGED, kids=kids()),
+        ("apply ConfigMap events-s3sink", "apply StatefulSet events-s3sink replicas=2"),
+    ),
+    Case(
+        "a credential that changed rolls the pods",
+        healthy(
+            sink(**CREDENTIALS),
+            kids=kids(sink(**CREDENTIALS)),
+            secrets={"s3": SecretFacts(keys=KEYS, digest="another")},
+        ),
+        ("apply StatefulSet events-s3sink replicas=2",),
+    ),
+    Case(
+        "an object that is ending isn't applied",
+        healthy(kids=with_meta(kids(), SET, deletionTimestamp="now")),
+    ),
+    # ---- whose children they are
+    Case(
+        "orphans are adopted",
+        healthy(kids=with_meta(kids(), SET, ownerReferences=[])),
+        ("apply StatefulSet events-s3sink replicas=2",),
+    ),
+    Case(
+        "a child of an earlier sink of the name is waited for",
+        healthy(
+            kids=with_meta(
+                kids(),
+                SERVICE,
+                ownerReferences=[{"kind": "S3Sink", "name": NAME, "uid": "earlier", "controller": True}],
+            )
+        ),
+    ),
+    Case(
+        "somebody else's is never overwritten",
+        healthy(kids=with_meta(kids(), SERVICE, labels={}, ownerReferences=[])),
+    ),
+    Case(
+        "beside somebody's StatefulSet no volume is touched",
+        healthy(
+            sink(replicas=0),
+            kids=with_meta(kids(), SET, labels={}, ownerReferences=[]),
+            claims=[claim(0, marked=None)],
+        ),
+    ),
+    # ---- optional children
+    Case(
+        "a monitor as soon as there is its kind",
+        healthy(served=SERVED),
+        ("apply ServiceMonitor events-s3sink",),
+    ),
+    Case(
+        "a monitor that isn't wanted any more",
+        healthy(
+            sink(monitoring={"serviceMonitor": "Disabled"}),
+            served=SERVED,
+            kids=kids(served=SERVED),
+        ),
+        ("delete ServiceMonitor events-s3sink",),
+    ),
+    Case(
+        "a monitor that isn't wanted and isn't ours",
+        healthy(
+            sink(monitoring={"serviceMonitor": "Disabled"}),
+            served=SERVED,
+            kids=with_meta(kids(served=SERVED), MONITOR, ownerReferences=[], labels={}),
+        ),
+    ),
+    Case(
+        "a monitor that is asked for without its kind",
+        healthy(sink(monitoring={"serviceMonitor": "Enabled"}), kids=kids()),
+    ),
+    Case(
+        "autoscaling comes",
+        healthy(sink(autoscaling={"maxReplicas": 4})),
+        (),
+    ),
+    Case(
+        "autoscaling goes",
+        healthy(kids=kids(sink(autoscaling={"maxReplicas": 4}))),
+        ("delete HorizontalPodAutoscaler events-s3sink",),
+    ),
+    Case(
+        "its account goes when there is another one",
+        healthy(
+            sink(podTemplate={"serviceAccountName": "mine"}),
+            kids={
+                **kids(sink(podTemplate={"serviceAccountName": "mine"})),
+                ref("v1", "ServiceAccount"): kids()[ref("v1", "ServiceAccount")],
+            },
+        ),
+        ("delete ServiceAccount events-s3sink",),
+    ),
+    # ---- a spec that can't be acted on
+    Case("nothing is made of it", observed(no_good(), kids={})),
+    Case("what is there stays", healthy(no_good(), kids=kids(CHANGED))),
+    Case(
+        "it is scaled up all the same",
+        healthy(no_good(replicas=3), kids=kids()),
+        ("apply StatefulSet events-s3sink replicas=3",),
+        requeue_after=MOVING_SECONDS,
+    ),
+    Case(
+        "it is scaled down all the same",
+        healthy(no_good(replicas=1), kids=kids()),
+        ("mark buffer-events-s3sink-1 drain=requested/7", "drain events-s3sink-1 7"),
+        requeue_after=DRAINING_SECONDS,
+    ),
+    Case(
+        "a Secret that is missing is as bad",
+        healthy(sink(**CREDENTIALS), kids=kids(), secrets={"s3": None}),
+    ),
+    # ---- paused
+    Case("paused", observed(sink(meta={"annotations": {names.PAUSED: "true"}}), kids={})),
+    Case(
+        "not paused by any other word",
+        healthy(sink(meta={"annotations": {names.PAUSED: "false"}}), kids=kids(without=(SERVICE,))),
+        ("apply Service events-s3sink",),
+    ),
+    # ---- another image
+    Case("upgraded in its turn", healthy(), ("apply StatefulSet events-s3sink replicas=2",), image=NEWER),
+    Case(
+        "until then everything else goes on",
+        healthy(CHANGED, kids=kids(CHANGED, without=(SERVICE,))),
+        ("apply Service events-s3sink",),
+        image=NEWER,
+        may_upgrade=False,
+    ),
+    Case(
+        "a rollout is looked at",
+        healthy(kids={**kids(), SET: {**kids()[SET], "status": {}}}),
+        (),
+        requeue_after=MOVING_SECONDS,
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_plans(case: Case) -> None:
+    found = plan(case.seen, case.image, NOW, may_upgrade=case.may_upgrade)
+    assert tuple(map(told, found.actions)) == case.actions
+    assert found.requeue_after == case.requeue_after
+
+
+def test_every_action_says_why() -> None:
+    for case in CASES:
+        assert all(action.reason for action in plan(case.seen, case.image, NOW).actions)
+
+
+def applied(seen: Observed, which: Ref) -> Mapping[str, Any]:
+    (found,) = (
+        one.manifest
+        for one in plan(seen, IMAGE, NOW).actions
+        if isinstance(one, Apply)
+        and one.manifest["kind"] == which.kind
+        and one.manifest["metadata"]["name"] == which.name
+    )
+    return found
+
+
+class TestStatefulSet:
+    def test_fields_that_can_t_be_changed_are_kept(self) -> None:
+        """An earlier version of the operator may have made them otherwise."""
+        fixed = {
+            "podManagementPolicy": "OrderedReady",
+            "serviceName": "other",
+            "selector": {"matchLabels": {"a": "b"}},
+        }
+        spec = applied(healthy(CHANGED, kids=with_spec(kids(), SET, **fixed)), SET)["spec"]
+        assert {key: spec[key] for key in fixed} == fixed
+
+    def test_scaled_with_a_bad_spec_only_its_replicas_change(self) -> None:
+        live = kids(CHANGED)[SET]
+        manifest = applied(healthy(no_good(replicas=3), kids=kids(CHANGED)), SET)
+        assert manifest["spec"] == {**live["spec"], "replicas": 3}
+        assert manifest["metadata"]["ownerReferences"] == live["metadata"]["ownerReferences"]
+        assert "resourceVersion" not in manifest["metadata"]
+
+    def test_what_was_scaled_so_is_applied_again_once_the_spec_is_good(self) -> None:
+        """Whatever the earlier spec had besides has to go."""
+        live = {**applied(healthy(no_good(replicas=3), kids=kids()), SET)}
+        live["metadata"] = {**live["metadata"], "uid": "u"}
+        seen = healthy(sink(replicas=3), kids={**kids(sink(replicas=3), replicas=3), SET: live})
+        assert "apply StatefulSet events-s3sink replicas=3" in map(told, plan(seen, IMAGE, NOW).actions)
+
+    def test_replicas_come_from_the_scale_down_machine(self) -> None:
+        """The spec says 1; the volume of ordinal 1 isn't proven to be empty."""
+        assert (
+            applied(healthy(sink(replicas=1, batch={"window": "5m"}), kids=kids()), SET)["spec"]["replicas"]
+            == 2
+        )
+
+    def test_an_image_that_waits_for_its_turn_is_kept(self) -> None:
+        found = plan(healthy(CHANGED, kids=kids()), NEWER, NOW, may_upgrade=False)
+        (manifest,) = (
+            one.manifest
+            for one in found.actions
+            if isinstance(one, Apply) and one.manifest["kind"] == "StatefulSet"
+        )
+        assert manifest["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+        assert found.is_upgrading
+
+
+class TestMarks:
+    def test_a_mark_is_all_that_the_operator_wants_of_just_this_claim(self) -> None:
+        (mark,) = plan(healthy(claims=[claim(0), claim(1, drain="3", requested="12Gi")]), IMAGE, NOW).actions
+        assert isinstance(mark, Mark)
+        assert (mark.uid, mark.resource_version, mark.storage) == ("uid-of-claim-1", "101", "12Gi")
+        assert mark.labels == {names.SINK_UID_LABEL: "uid-of-the-sink", names.ORDINAL_LABEL: "1"}
+        assert mark.annotations == {}
+
+    def test_marks_come_before_the_stateful_set(self) -> None:
+        """A volume that is proven to be empty must not have a pod."""
+        seen = healthy(
+            sink(replicas=3), claims=[claim(0), claim(1), claim(2, drain="3", drained="u/3")], kids=kids()
+        )
+        assert tuple(map(told, plan(seen, IMAGE, NOW).actions)) == (
+            "mark buffer-events-s3sink-2",
+            "apply StatefulSet events-s3sink replicas=3",
+        )
+
+
+class TestUpgrading:
+    def test_a_sink_that_runs_the_image(self) -> None:
+        assert not plan(healthy(), IMAGE, NOW).is_upgrading
+
+    def test_one_that_rolls(self) -> None:
+        assert plan(healthy(kids={**kids(), SET: {**kids()[SET], "status": {}}}), IMAGE, NOW).is_upgrading
+
+    def test_one_that_isn_t_there(self) -> None:
+        assert not plan(observed(kids={}), IMAGE, NOW).is_upgrading
+
+
+def test_what_is_rendered_is_what_the_builders_render() -> None:
+    """The planner adds nothing to a new sink's children."""
+    seen = observed(kids={})
+    size = parse(seen.sink).buffer.size
+    context = Context(image=IMAGE, replicas=2, claim_size=size, volume_size=size)
+    manifests = [one.manifest for one in plan(seen, IMAGE, NOW).actions if isinstance(one, Apply)]
+    assert manifests == list(render(parse(seen.sink), Owner.of(seen.sink), context))
