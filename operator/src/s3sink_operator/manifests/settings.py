@@ -14,12 +14,14 @@ import yaml
 from s3sink_operator import names
 from s3sink_operator.manifests.base import digest, given
 from s3sink_operator.spec import Partitioning, Spec, usable_bytes
+from s3sink_operator.spec.shapes import is_aws
 from s3sink_operator.units import format_size
 
 FILE: Final = names.SETTINGS_PATH.rpartition("/")[2]
 DIRECTORY: Final = names.SETTINGS_PATH.rpartition("/")[0]
 AUTH_PATH: Final = f"{DIRECTORY}/auth"
 TLS_PATH: Final = f"{DIRECTORY}/tls"
+OTHER_STORES_REGION: Final = "us-east-1"
 
 
 def document(spec: Spec, volume_size: str) -> dict[str, Any]:
@@ -59,9 +61,11 @@ def settings_hash(spec: Spec, volume_size: str) -> str:
 def _destination(spec: Spec) -> dict[str, Any]:
     to = spec.destination
     encryption = to.encryption
+    # A pod's environment may name a region for other reasons, as that of IRSA does.
+    region = to.region if to.region or is_aws(to.endpoint) else OTHER_STORES_REGION
     return {
         "bucket": to.bucket,
-        **given(region=to.region, endpoint=to.endpoint),
+        **given(region=region, endpoint=to.endpoint),
         "addressingStyle": to.addressing_style,
         **given(
             encryption=encryption and given(type=encryption.type, kmsKeyId=encryption.kms_key_id),
