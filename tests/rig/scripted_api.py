@@ -28,15 +28,19 @@ class Script:
     bodies: list[str] = field(default_factory=list)
     address: str = ""
     """``host:port``."""
+    _more: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def then(self, *answers: Answer) -> None:
-        """Add answers."""
-        self.answers.extend(answers)
+    async def requests(self, count: int) -> None:
+        """Returns when there were so many."""
+        async with self._more:
+            await self._more.wait_for(lambda: len(self.asked) >= count)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """For the server."""
         self.asked.append((request.method, request.path_qs))
         self.bodies.append(await request.text())
+        async with self._more:
+            self._more.notify_all()
         answer = self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
         return await answer(request)
 

@@ -91,7 +91,16 @@ class ApiServer:
             else:
                 await config.load_kube_config(kubeconfig, context=context, client_configuration=settings)
             return cls(client.ApiClient(settings))
-        except (config.ConfigException, YAMLError, OSError, ValueError, KeyError) as error:
+        except (
+            config.ConfigException,
+            YAMLError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ) as error:
+            # The last ones: a file that is YAML and no kubeconfig.
             raise NotConfigured(f"no cluster to talk to: {error}") from error
 
     @property
