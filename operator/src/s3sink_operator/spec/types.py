@@ -18,9 +18,9 @@ from s3sink_operator.units import parse_size
 
 USABLE_PERCENT = 92
 """What of a volume the buffer may take; the rest is the file system's. Measured with ext4 as Kubernetes makes it
-(``mkfs.ext4 -m0``), a new volume has left: 93.1 % of 512Mi, 93.5 % of 1Gi, 94.2 % of 2Gi, 96.0 % of 4Gi, 97.3 % of 10Gi,
-97.8 % of 50Gi, 98.3 % of 1Ti. One that was made otherwise, with 5 % for root, has that much less, which the default high
-watermark still keeps clear of."""
+(``mkfs.ext4 -m0``), a new volume has left: 93.1 % of 512Mi, 93.5 % of 1Gi, 94.2 % of 2Gi, 96.0 % of 4Gi, 97.3 % of
+10Gi, 97.8 % of 50Gi, 98.3 % of 1Ti. One that was made otherwise, with 5 % for root, has that much less, which the
+default high watermark still keeps clear of."""
 
 PARQUET_LATER = "Parquet is planned, but not in this version; write 'Lines'"
 
