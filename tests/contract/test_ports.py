@@ -155,6 +155,14 @@ async def test_what_is_probed_and_scraped_is_answered(admin: aiohttp.ClientSessi
             assert reply.status == 200, path
 
 
+def test_the_network_policy_lets_the_charts_operator_in() -> None:
+    policy = children(spec_of(networkPolicy={"enabled": True}))["NetworkPolicy/events-s3sink"]
+    (known,) = policy["spec"]["ingress"][1]["from"][0]["podSelector"]["matchExpressions"]
+    helpers = (ROOT / "charts" / "s3sink" / "templates" / "_helpers.tpl").read_text()
+    assert f"{known['key']}: {names.FIELD_MANAGER}\n" in helpers
+    assert names.FIELD_MANAGER in known["values"]
+
+
 # ---- the image
 
 
