@@ -10,10 +10,10 @@ INGESTER_IMAGE ?= s3sink-ingester:0.1.0
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve run demo check format test bench cluster lock manifests images tools clean
+.PHONY: help setup serve run demo check format test e2e bench cluster lock manifests images tools clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install the development environment into .venv
 
@@ -47,6 +47,9 @@ format: $(READY) ## put the source into its format
 test: check tools ## everything: check, then unit, contract, S3, crash and demo tests
 	@scripts/system-packages.sh npm
 	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/pytest
+
+e2e: $(READY) ## pods of the real images on a real node, as root; or on your cluster: KUBECONFIG=...
+	scripts/e2e.sh
 
 bench: $(READY) tools ## measure throughput, with peers that are on PATH beside it
 	@scripts/system-packages.sh wrk

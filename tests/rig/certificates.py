@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _DAY: Final = datetime.timedelta(days=1)
@@ -39,13 +40,12 @@ class Authority:
         self.path = directory / "ca.crt"
         self.path.write_bytes(signed.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
 
-    def issue(self, common_name: str, *dns_names: str) -> Certificate:
-        """A certificate and its key, in files named after ``common_name``."""
+    def issue(self, common_name: str, *dns_names: str, addresses: Iterable[str] = ()) -> Certificate:
+        """A certificate and its key, in files named after ``common_name``. ``addresses``: further ones, of IP."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName(name) for name in ("localhost", *dns_names)]
-        alternatives = x509.SubjectAlternativeName(
-            [*names, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        )
+        numbers = [x509.IPAddress(ipaddress.ip_address(one)) for one in {"127.0.0.1", *addresses}]
+        alternatives = x509.SubjectAlternativeName([*names, *numbers])
         signed = _builder(_name(common_name), self._name, key).add_extension(alternatives, critical=False)
         made = Certificate(self._directory / f"{common_name}.crt", self._directory / f"{common_name}.key")
         made.certificate.write_bytes(signed.sign(self._key, hashes.SHA256()).public_bytes(_PEM))

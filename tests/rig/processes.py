@@ -107,11 +107,11 @@ def free_port() -> int:
         return port
 
 
-def listening(port: int) -> bool:
-    """Whether a connection to the loopback `port` is accepted."""
+def listening(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a connection to the `port` is accepted."""
     with socket.socket() as client:
         client.settimeout(1.0)
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((host, port)) == 0
 
 
 def _die_with_parent() -> list[str]:

@@ -53,20 +53,22 @@ def moto(directory: Path, core: int | None = None) -> Iterator[S3Server]:
 
 
 @contextmanager
-def versitygw(binary: Path, directory: Path, core: int | None = None) -> Iterator[S3Server]:
+def versitygw(
+    binary: Path, directory: Path, core: int | None = None, host: str = "127.0.0.1"
+) -> Iterator[S3Server]:
     """versitygw over `directory`/s3; metadata beside it, as not every filesystem has extended attributes."""
     data, metadata = directory / "s3", directory / "metadata"
     data.mkdir(exist_ok=True)
     metadata.mkdir(exist_ok=True)
     port = free_port()
-    address = f"127.0.0.1:{port}"
+    address = f"{host}:{port}"
     env = {
         "ROOT_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
         "ROOT_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     }
     command = [str(binary), "--port", address, "--quiet", "posix", "--sidecar", str(metadata), str(data)]
     with Process(command, log=directory / "versitygw.log", env=env, core=core) as process:
-        process.wait_until(lambda: listening(port), "listening")
+        process.wait_until(lambda: listening(port, host), "listening")
         yield S3Server("versitygw", f"http://{address}", process)
 
 
