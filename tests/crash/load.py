@@ -47,9 +47,17 @@ class Answers:
 class Load:
     """``connections`` clients that send as fast as they are answered until ``stop``."""
 
-    def __init__(self, ledger: Ledger, rng: Random, shape: Shape | None = None, pause: float = 0.0) -> None:
-        """``pause``: seconds between a client's requests."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        rng: Random,
+        shape: Shape | None = None,
+        pause: float = 0.0,
+        key: str | None = None,
+    ) -> None:
+        """``pause``: seconds between a client's requests. ``key``: an API key that they send."""
         self.ledger = ledger
+        self._key = key
         self.answers = Answers()
         self.pause = pause
         self._shape = shape or Shape()
@@ -146,6 +154,8 @@ class Load:
         if not single and rng.random() < 0.3:
             body = gzip.compress(body, 1)
             headers += "Content-Encoding: gzip\r\n"
+        if self._key is not None:
+            headers += f"Authorization: Bearer {self._key}\r\n"
         head = f"POST / HTTP/1.1\r\nHost: sink\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         return request, head.encode() + body
 
