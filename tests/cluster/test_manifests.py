@@ -31,7 +31,7 @@ from tests.rig.kubeapi import (
     Kind,
     wait_for,
 )
-from tests.unit_operator.rendering import EVERYTHING, SAMPLES, context_of
+from tests.unit_operator.rendering import EVERYTHING, MINIMAL_SAMPLE, SAMPLES, context_of
 
 KINDS: Final = {
     kind.kind: kind
@@ -114,6 +114,61 @@ def test_what_is_rendered_is_admitted_and_stays_as_it_is(rendered: Rendered) -> 
     # The server has nothing to rewrite, so applying again changes nothing, and so rolls nothing.
     again = [rendered.apply(one) for one in wanted]
     assert [_wanted_state(one) for one in again] == [_wanted_state(one) for one in made]
+
+
+AWKWARD: Final[Object] = {
+    "resources": {
+        "requests": {"cpu": "1500m", "memory": "1048576Ki"},
+        "limits": {"cpu": "2.50", "memory": "2e9", "ephemeral-storage": 1000000000},
+    },
+    "env": [
+        {"name": "EMPTY", "value": ""},
+        {"name": "NONE"},
+        {
+            "name": "MEMORY",
+            "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1024Ki"}},
+        },
+        {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": False}}},
+    ],
+    "tolerations": [{"operator": "Exists"}, {"key": "a", "effect": "NoExecute", "tolerationSeconds": 0}],
+    "affinity": {
+        "nodeAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}
+            ]
+        },
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "weight": 100,
+                    "podAffinityTerm": {
+                        "topologyKey": "kubernetes.io/hostname",
+                        "namespaceSelector": {},
+                        "labelSelector": {"matchLabels": {}},
+                    },
+                }
+            ]
+        },
+    },
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {}},
+        {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 2},
+    ],
+}
+"""What the API server writes another way than it was said."""
+
+
+def test_what_the_server_writes_another_way_is_no_difference(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    sink = Rendered(control_plane, namespace, MINIMAL_SAMPLE)
+    template = {**sink.sink["spec"].get("podTemplate", {}), **AWKWARD}
+    buffer = {**sink.sink["spec"]["buffer"], "size": "10240Mi"}
+    awkward = {**sink.sink["spec"], "podTemplate": template, "buffer": buffer}
+    sink.spec = spec.parse(control_plane.api.patch(SINKS, namespace, sink.owner.name, {"spec": awkward}))
+    wanted = sink.children()
+    assert _differences([sink.apply(one) for one in wanted], wanted) == []
 
 
 def test_what_is_left_out_later_goes_away(control_plane: ControlPlane, namespace: str) -> None:

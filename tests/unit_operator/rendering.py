@@ -20,6 +20,7 @@ GOLDEN: Final = Path(__file__).parent / "golden"
 EVERYTHING: Final = GOLDEN / "everything.sink.yaml"
 """A sink with every field away from its default."""
 SAMPLES: Final = (*sorted((ROOT / "docs" / "samples").glob("*.yaml")), EVERYTHING)
+MINIMAL_SAMPLE: Final = ROOT / "docs" / "samples" / "minimal.yaml"
 GOLDEN_SAMPLES: Final = tuple(
     path for path in SAMPLES if path.name.partition(".")[0] in ("minimal", "story-2018", "everything")
 )

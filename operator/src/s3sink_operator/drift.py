@@ -30,7 +30,7 @@ _ONE_VALUE: Final = (".ingress", ".egress")
 """Below these (of a NetworkPolicy) no list is merged."""
 _QUANTITIES: Final = frozenset({"requests", "limits", "capacity"})
 """Maps whose values are quantities, which the API server may write another way."""
-_QUANTITY_FIELDS: Final = frozenset({"sizeLimit", "averageValue"})
+_QUANTITY_FIELDS: Final = frozenset({"sizeLimit", "averageValue", "divisor"})
 
 
 def difference(live: Object, rendered: Object) -> str | None:
