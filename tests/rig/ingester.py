@@ -61,16 +61,23 @@ class Ingester:
     """`s3sink-ingester serve` with a settings file; may be killed and started again on the same volume."""
 
     def __init__(
-        self, directory: Path, settings: Settings, *, core: int | None = None, source: Path | None = None
+        self,
+        directory: Path,
+        settings: Settings,
+        *,
+        core: int | None = None,
+        source: Path | None = None,
+        credentials: Mapping[str, str] = CREDENTIALS,
     ) -> None:
-        """Write the settings file into `directory`. `source`: run the package found there instead."""
+        """Write the settings file into `directory`. `source`: run the package found there instead. `credentials`: in
+        its environment."""
         self.settings_file = directory / "settings.yaml"
         self.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
         self.data_url = f"http://127.0.0.1:{settings['source']['port']}"
         self.admin_url = f"http://127.0.0.1:{settings['admin']['port']}"
         self.log = directory / "ingester.log"
         self._core = core
-        self._env = {**CREDENTIALS, **({"PYTHONPATH": str(source)} if source else {})}
+        self._env = {**credentials, **({"PYTHONPATH": str(source)} if source else {})}
         self._process: Process | None = None
 
     @property
