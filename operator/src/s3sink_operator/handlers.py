@@ -99,7 +99,6 @@ def connection(found: Credentials) -> kopf.ConnectionInfo:
         certificate_path=found.certificate_path,
         private_key_path=found.key_path,
         proxy_url=found.proxy,
-        trust_env=True,
     )
 
 
