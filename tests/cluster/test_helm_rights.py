@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -15,6 +16,8 @@ from tests.rig.kubeapi import (
     ACCOUNTS,
     AUTOSCALERS,
     BUDGETS,
+    CLAIMS,
+    CONFIG_MAPS,
     NAMESPACES,
     PODS,
     POLICIES,
@@ -128,6 +131,7 @@ FORBIDDEN: Final = [
     *(Ask(verb, "/namespaces", "") for verb in ("list", "watch", "delete")),
     *(Ask(verb, "apiextensions.k8s.io/customresourcedefinitions", "") for verb in ("create", "patch", "delete")),
     *(Ask(verb, "storage.k8s.io/storageclasses", "") for verb in ("create", "patch", "delete")),
+    *(Ask("delete", what) for what in ("/services", "policy/poddisruptionbudgets")),
     *(Ask(verb, "apps/deployments") for verb in ("get", "patch")),
     *(Ask(verb, "coordination.k8s.io/leases") for verb in ("get", "create", "update")),
     Ask("*", "*/*"),
@@ -249,27 +253,45 @@ def operators_log(kubelet: Kubelet, namespace: str) -> str:
 
 def whole_life(sink: LiveSink, besides: list[Kind]) -> None:
     """Everything that the operator does to a sink, with records going through it. ``besides``: further children."""
+    optional = [AUTOSCALERS, POLICIES, *besides]
     sink.apply(
         replicas=2,
         networkPolicy={"enabled": True},
         autoscaling={"minReplicas": 2, "maxReplicas": 3},
+        batch={"window": "1h"},
     )
     sink.wait_ready(2)
-    for kind in (AUTOSCALERS, BUDGETS, POLICIES, *besides):
-        assert sink.child(kind) is not None, kind
+    for kind in (BUDGETS, *optional):
+        sink.wait(partial(sink.child, kind), kind.kind)
     sink.send(5)
-    sink.patch({"batch": {"maxBytes": "2Mi"}, "autoscaling": None})
-    sink.wait_condition("Ready", "True")
+    sink.patch(
+        {
+            "networkPolicy": {"enabled": False},
+            "autoscaling": None,
+            "monitoring": {"serviceMonitor": "Disabled"},
+            "podTemplate": {"env": [{"name": "A", "value": "b"}]},
+        }
+    )
+    for kind in optional:
+        sink.wait(partial(is_gone, sink, kind), f"end of the {kind.kind}")
     sink.patch({"buffer": {"size": "2Gi"}})
-    wait_for(lambda: sizes(sink) == {"2Gi"}, "larger volumes", why=sink.describe)
+    sink.wait(lambda: sizes(sink) == {"2Gi"}, "larger volumes")
     sink.wait_condition("StorageResized", "True")
+    sink.wait_ready(2)
     sink.scale(1)
     sink.wait(lambda: len(sink.claims()) == 1 and len(sink.pods()) == 1, "one pod and one volume")
     sink.wait_ready(1)
+    sink.send(5)
     sink.delete()
     sink.wait_gone()
-    assert sink.claims() == {}
+    for kind in (CONFIG_MAPS, ACCOUNTS, CLAIMS):
+        sink.wait(partial(is_gone, sink, kind), f"end of the {kind.kind}")
     sink.verdict()
+
+
+def is_gone(sink: LiveSink, kind: Kind) -> bool:
+    """Whether the sink has no child of this kind."""
+    return not sink.owned(kind)
 
 
 def sizes(sink: LiveSink) -> set[str]:
@@ -277,11 +299,15 @@ def sizes(sink: LiveSink) -> set[str]:
 
 
 @contextmanager
-def running(plane: ControlPlane, namespace: str, **values: Any) -> Iterator[None]:
+def running(sink: LiveSink, namespace: str, **values: Any) -> Iterator[None]:
     """The release's operator runs: until the probes of its pod pass, as `--wait` has it. Stopped afterwards."""
+    plane = sink.plane
     install(plane, namespace, "--wait", "--timeout=60s", **QUICK, **values)
     try:
         yield
+    except BaseException as error:
+        error.add_note(operators_log(sink.kubelet, namespace))
+        raise
     finally:
         install(plane, namespace, "--wait", **{**values, "replicas": 0})
         gone = lambda: not plane.api.find(PODS, namespace)  # noqa: E731 -- said once
@@ -295,7 +321,7 @@ def test_a_sinks_life_under_rights_in_the_whole_cluster(
     plane.kubectl("apply", "--server-side", "-f", str(crds / "monitoring.coreos.com_servicemonitors.yaml"))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     monitored = {"metrics": {"serviceMonitor": {"enabled": True}}}
-    with running(plane, WIDE, replicas=2, leaderElection="Enabled", **monitored):
+    with running(sink, WIDE, replicas=2, leaderElection="Enabled", **monitored):
         whole_life(sink, [SERVICE_MONITORS])
         log = operators_log(kubelet, WIDE)
         assert plane.api.get(SERVICE_MONITORS, WIDE, "s3sink-operator") is not None
@@ -308,7 +334,7 @@ def test_a_sinks_life_under_rights_in_one_namespace(
     """Nothing that has no namespace can be read, and the sinks of others are theirs."""
     theirs = LiveSink(plane, kubelet, sink.s3, OTHERS)
     theirs.apply()
-    with running(plane, NARROW, **narrow()):
+    with running(sink, NARROW, **narrow()):
         whole_life(sink, [])
         log = operators_log(kubelet, NARROW)
     assert theirs.now.get("status") is None
@@ -323,7 +349,7 @@ def test_a_sink_outlives_its_operator_and_goes_with_the_next(
     plane: ControlPlane, kubelet: Kubelet, sink: LiveSink
 ) -> None:
     """As docs/install.md says of what is done out of order."""
-    with running(plane, NARROW, **narrow()):
+    with running(sink, NARROW, **narrow()):
         sink.apply()
         sink.wait_ready(1)
     helm.helm("uninstall", helm.RELEASE, "--namespace", NARROW, kubeconfig=plane.kubeconfig)
@@ -331,7 +357,7 @@ def test_a_sink_outlives_its_operator_and_goes_with_the_next(
     sink.delete()
     assert "deletionTimestamp" in sink.now["metadata"]
     sink.send(3)
-    with running(plane, NARROW, **narrow()):
+    with running(sink, NARROW, **narrow()):
         sink.wait_gone()
     assert sink.claims() == {}
     sink.verdict()
@@ -339,7 +365,7 @@ def test_a_sink_outlives_its_operator_and_goes_with_the_next(
 
 def test_a_sink_is_let_go_without_an_operator(plane: ControlPlane, kubelet: Kubelet, sink: LiveSink) -> None:
     """By the command in docs/install.md; what was not uploaded stays on the volumes."""
-    with running(plane, NARROW, **narrow()):
+    with running(sink, NARROW, **narrow()):
         sink.apply(batch={"window": "1h"})
         sink.wait_ready(1)
         sink.send(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from s3sink_operator import names, paths, settings, state
+from s3sink_operator import manifests, names, paths, settings, state
 from s3sink_operator.manifests import network_policy
 from s3sink_operator.state import Resource
 
@@ -92,6 +92,21 @@ def test_every_kind_that_the_operator_uses_is_in_its_roles() -> None:
     }
     used = {(group_of(kind), paths.plural(kind)) for kind in kinds}
     assert granted == used
+
+
+def test_what_is_made_may_be_made_and_what_may_not_be_wanted_may_be_deleted() -> None:
+    rules = helm.one(helm.template(), "ClusterRole", "s3sink:s3sink-system:operator")["rules"]
+    granted = {
+        (group, resource): set(rule["verbs"])
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    owner = manifests.Owner("events", "team-a", "uid")
+    optional = {ref.resource for ref in manifests.optional_refs(owner)}
+    for kind in {ref.resource for ref in manifests.refs(owner)}:
+        needed = {"get", "list", "watch", "create", "patch"} | ({"delete"} if kind in optional else set())
+        assert granted[group_of(kind), paths.plural(kind)] >= needed, kind
 
 
 def is_for_users(role: Any) -> bool:
