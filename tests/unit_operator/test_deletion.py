@@ -144,12 +144,13 @@ CASES = (
         kids={},
     ),
     Case(
-        "volumes without pods: Jobs, for which the account is made again",
+        "volumes without pods: Jobs, for which account and settings are made again",
         deleted(finalizers=("foregroundDeletion",)),
         (
             "mark buffer-events-s3sink-0 drain=requested/7",
             "mark buffer-events-s3sink-1 drain=requested/7",
             "apply ServiceAccount events-s3sink without owner",
+            "apply ConfigMap events-s3sink without owner",
             "apply Job drain-events-s3sink-0",
             "apply Job drain-events-s3sink-1",
         ),

@@ -41,7 +41,7 @@ from s3sink_operator.state import (
     ref_of,
 )
 
-_NEEDED_BY_JOBS: Final = (Resource("v1", "ServiceAccount"),)
+_NEEDED_BY_JOBS: Final = (Resource("v1", "ServiceAccount"), Resource("v1", "ConfigMap"))
 """What a drain Job uses and is the sink's child: gone when the sink is deleted in the foreground."""
 
 
