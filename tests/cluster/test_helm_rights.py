@@ -18,6 +18,7 @@ from tests.rig.kubeapi import (
     BUDGETS,
     CLAIMS,
     CONFIG_MAPS,
+    JOBS,
     NAMESPACES,
     PODS,
     POLICIES,
@@ -282,9 +283,12 @@ def whole_life(sink: LiveSink, besides: list[Kind]) -> None:
     sink.wait(lambda: len(sink.claims()) == 1 and len(sink.pods()) == 1, "one pod and one volume")
     sink.wait_ready(1)
     sink.send(5)
-    sink.delete()
-    sink.wait_gone()
-    for kind in (CONFIG_MAPS, ACCOUNTS, CLAIMS):
+    # Its pods are killed before they are empty, so that Jobs have to do it.
+    for name in sink.pods():
+        sink.kubelet.pod(sink.namespace, name).crash()
+    sink.delete("--cascade=foreground")
+    sink.wait_gone(120.0)
+    for kind in (CONFIG_MAPS, ACCOUNTS, JOBS, CLAIMS):
         sink.wait(partial(is_gone, sink, kind), f"end of the {kind.kind}")
     sink.verdict()
 
