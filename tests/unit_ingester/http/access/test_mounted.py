@@ -144,6 +144,27 @@ async def test_a_fault_of_ours_does_not_end_the_looking(
     assert "hunter2" not in caplog.text
 
 
+async def test_a_swap_in_the_middle_of_reading_is_no_failure(tmp_path: Path) -> None:
+    mounted = MountedSecret(tmp_path / "auth", {"a": b"one"})
+    swaps = [b"two", b"three"]
+
+    def read(directory: Path) -> Digests:
+        if swaps:
+            mounted.write({"a": swaps.pop()})
+        return read_keys(directory)
+
+    taken: list[Digests] = []
+    stats = ReloadStats()
+    secret = Secret("source.auth.path", str(mounted.path), read, taken.append, stats)
+    secret.load()
+    assert taken == [digests(b"two")]
+    swaps.append(b"four")
+    mounted.write({"a": b"five"})
+    await secret.refresh()
+    assert taken[1:] == [digests(b"four")]
+    assert (stats.taken, stats.failures) == (1, 0)
+
+
 def test_all_files_are_of_one_generation(tmp_path: Path) -> None:
     mounted = MountedSecret(tmp_path / "auth", {"a": b"one", "b": b"two"})
     before = generation(mounted.path)

@@ -152,6 +152,17 @@ async def test_a_key_that_is_taken_away_is_refused_at_once_on_every_connection(t
             assert (await client.ask(keyed(NEW))).status == 401
 
 
+async def test_heads_that_are_not_the_latest_of_any_connection_are_forgotten_too(tmp_path: Path) -> None:
+    async with guarded(tmp_path, (OLD, NEW)) as port:
+        client = await port.rig.client()
+        for key in (OLD, NEW):
+            for _ in range(3):
+                assert (await client.ask(keyed(key))).status == 200
+        await port.change(NEW)
+        assert (await client.ask(keyed(OLD))).status == 401
+        assert (await client.ask(keyed(NEW))).status == 200
+
+
 async def test_a_connection_s_latest_head_is_forgotten_even_where_the_cache_was_emptied(
     tmp_path: Path,
 ) -> None:
