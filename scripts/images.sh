@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Builds the images of the ingester and the operator with buildah or docker, whichever is there, and writes for each
-# what is in it (SBOM, CycloneDX) and what it was made from (provenance, SLSA) into dist/images/.
+# Builds the images of the ingester and the operator with buildah or docker, whichever is there.
 #
 # usage: scripts/images.sh [ingester|operator]...      default: both
 #   BASE=image       an image with Python 3.11 or newer; default: as the Dockerfile says
@@ -9,7 +8,17 @@
 #   TAG=tag          default: the version in pyproject.toml
 #   CA=file          certificates to trust while building, where a proxy intercepts TLS
 #   BUILDER=buildah|docker
+#   NO_CACHE=1       build every layer anew
+#   REVISION=commit  what the label org.opencontainers.image.revision says; default: that of the work tree
+#   SOURCE_DATE_EPOCH=seconds   the time of everything in the images; default: that of the commit
+#
+# Equal sources on an equal base give equal images (buildah): see docs/images.md, and scripts/attest.sh for what is
+# in them and what they were made from.
 set -euo pipefail
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+    sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$0"
+    exit
+fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 builder=${BUILDER:-$(command -v buildah || command -v docker || true)}
@@ -17,10 +26,8 @@ if [ -z "$builder" ]; then
     echo "Neither buildah nor docker is on PATH. Install one of them, such as: sudo apt-get install buildah" >&2
     exit 1
 fi
-revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-# Equal sources give equal images: every time in them is that of the commit.
+revision=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
-mkdir -p dist/images
 
 build() { # build PACKAGE
     local package=$1 version tag
@@ -34,13 +41,15 @@ build() { # build PACKAGE
     [ -z "${BASE:-}" ] || options+=(--build-arg "BASE=$BASE")
     [ -z "${RUNTIME:-}" ] || options+=(--build-arg "RUNTIME=$RUNTIME")
     [ -z "${CA:-}" ] || options+=(--secret "id=ca,src=$CA")
+    [ -z "${NO_CACHE:-}" ] || options+=(--no-cache)
     case $(basename "$builder") in
+        # Its history would name a build's own containers and volumes: they are left out, so that digests are equal.
         buildah) "$builder" build --layers --network host --timestamp "$SOURCE_DATE_EPOCH" "${options[@]}" . ;;
-        *) "$builder" build "${options[@]}" . ;;
-    esac
+        # What is in it and what it was made from are kept beside the image, in its index.
+        *) "$builder" buildx build --load --attest type=sbom --attest type=provenance,mode=max "${options[@]}" . ;;
+    esac >&2
     echo "$tag"
 }
 
-for package in "${@:-ingester operator}"; do
-    for one in $package; do build "$one"; done
-done
+if [ $# -eq 0 ]; then set -- ingester operator; fi
+for package in "$@"; do build "$package"; done

@@ -1,92 +1,167 @@
-"""A real cluster for the whole tier: made on this machine by ``make e2e``, or the one that KUBECONFIG names."""
+"""A real cluster for the whole tier: the one that KUBECONFIG names, be it made by ``make e2e`` or yours."""
 
 from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.rig import helm, kubetools
-from tests.rig.controlplane import ControlPlane, Network
+from tests.rig import agents as agent_pods
+from tests.rig import s3pod
+from tests.rig.agents import Agents
+from tests.rig.anycluster import AnyCluster
+from tests.rig.clustersinks import ClusterSink
 from tests.rig.kubeapi import NAMESPACES
-from tests.rig.node import images, isolation, provisioner
-from tests.rig.node.machine import Node
-from tests.rig.s3servers import S3Server, versitygw
-from tests.rig.sinks import LiveSink
+from tests.rig.release import Release
+from tests.rig.s3pod import S3Pod
+from tests.rig.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.crash.ledger import Verdict
+
+_ROWS: Final = pytest.StashKey[list["Row"]]()
+_PUBLIC_S3: Final = "docker.io/versity/versitygw:v1.0.20"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of the records of one sink."""
+
+    scenario: str
+    acked: int
+    found: int
+    duplicated: int
+    volumes: int
+
+
+@dataclass(frozen=True)
+class Images:
+    """Where the cluster gets them from."""
+
+    ingester: str
+    newer: str
+    operator: str
+    s3: str
 
 
 @pytest.fixture(scope="session")
-def directory() -> Path:
-    """Where all files of the cluster are. Who made it removes it, when nothing is mounted in it any more."""
-    return Path(os.environ["S3SINK_E2E_DIRECTORY"])
+def images() -> Images:
+    """As the environment names them."""
+    return Images(
+        ingester=os.environ["INGESTER_IMAGE"],
+        newer=os.environ["INGESTER_IMAGE_NEXT"],
+        operator=os.environ["OPERATOR_IMAGE"],
+        s3=os.environ.get("S3_IMAGE", _PUBLIC_S3),
+    )
+
+
+@pytest.fixture
+def newer(images: Images) -> str:
+    """An image of the ingester to upgrade to."""
+    return images.newer
 
 
 @pytest.fixture(scope="session")
-def plane(directory: Path) -> Iterator[ControlPlane]:
-    """The control plane."""
-    isolation.settle(directory)
-    with ControlPlane(directory, Network(isolation.ADDRESS, pods=True)) as started:
-        yield started
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyCluster]:
+    """With the rights of an administrator."""
+    kubeconfig = Path(os.environ["KUBECONFIG"])
+    with AnyCluster(kubeconfig, tmp_path_factory.mktemp("cluster")) as connected:
+        yield connected
 
 
 @pytest.fixture(scope="session")
-def node(plane: ControlPlane) -> Iterator[Node]:
-    """A node with volumes."""
-    with Node(plane, plane.directory / "images") as started, provisioner.running(plane):
-        yield started
+def agents(cluster: AnyCluster, images: Images) -> Iterator[Agents]:
+    """Those that send records; their namespace, and the S3 server's, goes in the end."""
+    agent_pods.install(cluster.api, images.ingester)
+    yield Agents(cluster.api)
+    cluster.api.delete(NAMESPACES, "", agent_pods.NAMESPACE)
 
 
 @pytest.fixture(scope="session")
-def s3(directory: Path, plane: ControlPlane) -> Iterator[S3Server]:
-    """A real S3 server that pods reach."""
-    folder = directory / "s3"
-    folder.mkdir()
-    with versitygw(kubetools.find("versitygw"), folder, host=isolation.ADDRESS) as server:
-        yield server
+def s3(cluster: AnyCluster, agents: Agents, images: Images) -> Iterator[S3Pod]:
+    """A real S3 server that may go away."""
+    started = S3Pod(cluster, images.s3, images.ingester)
+    yield started
+    started.stop()
 
 
 @pytest.fixture(scope="session")
-def release(plane: ControlPlane, node: Node) -> None:
+def release(cluster: AnyCluster, agents: Agents, images: Images) -> Iterator[Release]:
     """The operator, installed by Helm."""
-    image = {"registry": "localhost", "tag": images.TAG, "pullPolicy": "Never"}
-    values = {"image": image, "ingesterImage": {"tag": images.TAG}, "resync": "5s"}
-    try:
-        helm.helm(
-            *("install", helm.RELEASE, helm.CHART, "--namespace", helm.NAMESPACE, "--create-namespace"),
-            *("--wait", "--timeout", "3m"),
-            values=values,
-            kubeconfig=plane.kubeconfig,
-        )
-    except helm.HelmError as error:
-        shown = [
-            plane.kubectl("-n", helm.NAMESPACE, *look, check=False).stdout
-            for look in (
-                ("describe", "pods"),
-                ("logs", "--previous", "--tail=50", "-l", "app.kubernetes.io/name=s3sink"),
-            )
-        ]
-        raise AssertionError("\n".join([str(error), *shown])) from error
+    installed = Release(cluster, agents, images.operator, images.ingester)
+    installed.install()
+    yield installed
+    installed.uninstall()
 
 
 @pytest.fixture
-def namespace(plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
+def namespace(cluster: AnyCluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A new namespace, in which Pod Security is enforced as strictly as it can be; deleted afterwards."""
-    base = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
+    base = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:30].strip("-")
     meta = {"generateName": f"{base}-", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
-    name: str = plane.api.create(NAMESPACES, {"metadata": meta})["metadata"]["name"]
+    name: str = cluster.api.create(NAMESPACES, {"metadata": meta})["metadata"]["name"]
     yield name
-    plane.api.delete(NAMESPACES, "", name)
+    cluster.api.delete(NAMESPACES, "", name)
 
 
 @pytest.fixture
-def sink(plane: ControlPlane, node: Node, s3: S3Server, release: None, namespace: str) -> LiveSink:
-    """A sink that isn't applied yet; its bucket and its Secret are there."""
-    made = LiveSink(plane, node, s3, namespace)
-    made.prepare()
-    return made
+def sink(
+    cluster: AnyCluster, agents: Agents, s3: S3Pod, release: Release, namespace: str
+) -> Iterator[ClusterSink]:
+    """A sink that isn't applied yet; its bucket and its Secret are there. Its volumes go with the namespace."""
+    made = ClusterSink.of(cluster, agents, s3.server, namespace)
+    yield made
+    cluster.kubectl(
+        "-n", namespace, "annotate", "s3sink", "--all", "s3sink.dev/force-release=true", check=False
+    )
+
+
+@pytest.fixture
+def given_sink(sink: ClusterSink) -> ClusterSink:
+    """One whose bucket is in the store that S3_ENDPOINT names, if it does."""
+    given = s3pod.given_server()
+    if given is None:
+        return sink
+    server, credentials = given
+    return ClusterSink(
+        sink.plane, sink.kubelet, server, sink.namespace, agents=sink.agents, credentials=credentials
+    )
+
+
+@pytest.fixture
+def witness(cluster: AnyCluster, namespace: str) -> Iterator[Witness]:
+    """Sees that no volume goes without its proof; the test fails if one did."""
+    with Witness(cluster.api, namespace) as watching:
+        yield watching
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Callable[[str, ClusterSink, Verdict], None]:
+    """Put a line into the table that the run ends with."""
+    rows = request.config.stash.setdefault(_ROWS, [])
+
+    def add(scenario: str, sink: ClusterSink, verdict: Verdict) -> None:
+        found = verdict.acked - verdict.lost
+        rows.append(Row(scenario, verdict.acked, found, verdict.duplicated, len(sink.claims())))
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table, in Markdown."""
+    rows = config.stash.get(_ROWS, [])
+    if not rows:
+        return
+    terminalreporter.section("records")
+    terminalreporter.line("| scenario | acked | found | duplicated | volumes left |")
+    terminalreporter.line("| --- | ---: | ---: | ---: | ---: |")
+    for row in rows:
+        terminalreporter.line(
+            f"| {row.scenario} | {row.acked} | {row.found} | {row.duplicated} | {row.volumes} |"
+        )

@@ -1,15 +1,48 @@
-"""The product on a real cluster: a manifest is applied, records are posted, objects are in the bucket."""
+"""The product on a real cluster: a manifest, records posted to the Service, objects in the bucket."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.rig.sinks import LiveSink
+    from collections.abc import Callable
+
+    from tests.crash.ledger import Verdict
+    from tests.rig.clustersinks import ClusterSink
 
 
-def test_records_sent_to_pods_are_in_the_bucket(sink: LiveSink) -> None:
-    sink.apply(replicas=2)
-    sink.wait_ready(2, timeout=120.0)
-    sink.send(20)
-    sink.wait_ready(2)
+def test_records_sent_to_the_service_are_in_the_bucket(
+    given_sink: ClusterSink, record: Callable[[str, ClusterSink, Verdict], None]
+) -> None:
+    given_sink.apply(replicas=1)
+    given_sink.wait_ready(1)
+    given_sink.send(20)
+    record("story", given_sink, given_sink.verdict())
+
+
+def test_connections_take_turns_on_the_pods(
+    sink: ClusterSink, record: Callable[[str, ClusterSink, Verdict], None]
+) -> None:
+    """From a pod, and from the network of a node: whoever connects to the ClusterIP gets any pod of three."""
+    sink.apply(replicas=3)
+    sink.wait_ready(3)
+    wanted = 300
+    runs = [
+        sink.agents.start(sink.ledger, *sink.address, agent, count=wanted, kept=1)
+        for agent in ("load", "host")
+    ]
+
+    def done() -> bool:
+        for run in runs:
+            run.update()
+        return all(run.done for run in runs)
+
+    sink.wait(done, "end of both runs")
+    assert [run.acked for run in runs] == [wanted, wanted]
+    verdict = sink.verdict()
+    shares = sink.records_by_pod()
+    assert len(shares) == 3
+    # Each connection is a throw of a fair die: a third, within five standard deviations of 600 throws.
+    for pod, taken in shares.items():
+        assert abs(taken / 5 - 2 * wanted / 3) < 58, f"{pod}: {shares}"
+    record(f"round robin: {', '.join(f'{pod[-1]}: {n}' for pod, n in sorted(shares.items()))}", sink, verdict)

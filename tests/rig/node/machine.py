@@ -75,6 +75,7 @@ class Node:
         runtime.wait_until(lambda: self._ctr("version", check=False) == 0, "answering")
         for image in images.ALL:
             self._ctr("images", "import", str(images.archive_of(archives, image)))
+        self._ctr("images", "tag", images.INGESTER, images.NEXT)
         kubelet = self._run(
             str(kubetools.find("kubelet")),
             f"--config={self._write('kubelet.json', _kubelet(self._directory))}",
