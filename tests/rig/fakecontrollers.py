@@ -49,6 +49,8 @@ class World:
         self.cluster = FakeCluster()
         self.s3_is_up = True
         self.grows_online = True
+        self.pods_flush = True
+        """Whether pods upload all when they are ended; else they are killed."""
         self.uploaded: set[int] = set()
         self.acknowledged: set[int] = set()
         self.volumes: dict[str, Volume] = {}
@@ -283,8 +285,8 @@ class World:
             ref, name = ref_of(pod), pod["metadata"]["name"]
             if pod["metadata"].get("deletionTimestamp"):
                 volume = self._served(pod)
-                if volume is not None and self.s3_is_up:
-                    self._upload(volume)  # it flushes while it ends
+                if volume is not None and self.s3_is_up and self.pods_flush:
+                    self._upload(volume)
                 self.cluster.end(ref)
                 continue
             claim = self._claim_of(pod)

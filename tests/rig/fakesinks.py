@@ -177,6 +177,7 @@ class Operator:
             raise Killed
 
 
+_ONLY_WHETHER = (names.DRAIN, names.DRAINED, "deletionTimestamp")
 _VARIES = frozenset(
     {
         "uid",
@@ -208,7 +209,7 @@ def final_state(world: World) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if key not in _VARIES} | {
-            key: "..." for key in (names.DRAIN, names.DRAINED) if key in value
+            key: "..." for key in _ONLY_WHETHER if key in value
         }
     if isinstance(value, list):
         return [_plain(item) for item in value]

@@ -42,8 +42,10 @@ class SinkLife(RuleBasedStateMachine):
         replicas=ORDINALS,
         when_scaled=st.sampled_from(["DeleteAfterDrain", "Retain"]),
         when_deleted=st.sampled_from(["DrainThenDelete", "DrainThenRetain", "Retain"]),
+        pods_flush=st.booleans(),
     )
-    def begin(self, replicas: int, when_scaled: str, when_deleted: str) -> None:
+    def begin(self, replicas: int, when_scaled: str, when_deleted: str, pods_flush: bool) -> None:
+        self.world.pods_flush = pods_flush
         self.buffer = {"size": "10Gi", "whenScaled": when_scaled, "whenDeleted": when_deleted}
         self.world.cluster.create(sink(replicas=replicas, buffer=self.buffer))
         self.loop.run_until_complete(self.operator.converge())
@@ -185,8 +187,8 @@ class SinkLife(RuleBasedStateMachine):
 
 
 SinkLife.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=25,
+    max_examples=100,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -29,6 +29,14 @@ _GOOD: Final = {
 _WARNINGS: Final = frozenset(
     {("Draining", "Blocked"), ("StorageResized", "NotExpandable"), ("StorageResized", "ResizeFailed")}
 )
+_TOLD_BY_OTHERS: Final = frozenset(
+    {
+        ("Ready", "ConfigInvalid"),
+        ("Stalled", "ConfigInvalid"),
+        ("Ready", "NameConflict"),
+        ("Ready", "Deleting"),
+    }
+)
 _STEPS: Final = frozenset({"Reconciling", "Draining", "StorageResized", "ReconciliationPaused"})
 """Conditions whose every reason is a step of something that goes on, and is told."""
 
@@ -113,7 +121,7 @@ def image_of(stateful_set: Object | None) -> str | None:
 
 def _is_told(new: Mapping[str, str], old: Mapping[str, str] | None) -> bool:
     kind, status = new["type"], new["status"]
-    if status == "Unknown" or (kind, new["reason"]) == ("Stalled", "ConfigInvalid"):  # ConfigValid tells it
+    if status == "Unknown" or (kind, new["reason"]) in _TOLD_BY_OTHERS:
         return False
     good = _GOOD.get(kind)
     if (
