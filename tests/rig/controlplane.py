@@ -237,6 +237,7 @@ class ControlPlane:
             # Who is in a pod finds the API server at the address of a Service.
             f"--endpoint-reconciler-type={'lease' if self._network.pods else 'none'}",
             f"--allow-privileged={'true' if self._network.pods else 'false'}",
+            "--kubelet-preferred-address-types=InternalIP",  # nobody resolves the names of nodes
             # The aggregation layer, for a metrics API.
             f"--proxy-client-cert-file={self._front.certificate}",
             f"--proxy-client-key-file={self._front.key}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import TYPE_CHECKING, Final, cast
 
 from tests.rig.agents import NAMESPACE
@@ -105,13 +106,16 @@ def given_server() -> tuple[S3Server, dict[str, str]] | None:
     }
 
 
-def _connects(host: str, port: int) -> bool:
-    """Whether this machine is in the cluster's network."""
-    try:
-        socket.create_connection((host, port), timeout=2.0).close()
-    except OSError:
-        return False
-    return True
+def _connects(host: str, port: int, tries: int = 5) -> bool:
+    """Whether this machine is in the cluster's network. A node learns of a Service a moment after it is made."""
+    for _ in range(tries):
+        try:
+            socket.create_connection((host, port), timeout=2.0).close()
+        except OSError:
+            time.sleep(1.0)
+        else:
+            return True
+    return False
 
 
 def _host(address: str) -> str:
