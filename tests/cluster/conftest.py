@@ -88,6 +88,14 @@ def _sound_rig(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
+def service_monitor_crd(control_plane: ControlPlane) -> Iterator[str]:
+    """The definition of ServiceMonitors, which isn't installed; whoever installs it has it removed afterwards."""
+    file = kubetools.find("prometheus-crds") / "monitoring.coreos.com_servicemonitors.yaml"
+    yield str(file)
+    control_plane.kubectl("delete", "--ignore-not-found", "--wait=true", "-f", str(file))
+
+
+@pytest.fixture
 def proxied(sink: LiveSink, s3: S3Server) -> Iterator[FlakyProxy]:
     """The sink's way to S3, which a test may cut: ``stop``, ``start``."""
     with flaky_proxy(s3.endpoint) as proxy:

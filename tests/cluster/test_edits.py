@@ -19,14 +19,14 @@ def uids(sink: LiveSink) -> dict[str, str]:
     return {name: pod["metadata"]["uid"] for name, pod in sink.pods().items()}
 
 
-def wait_rolled(sink: LiveSink, before: dict[str, str], timeout: float = 90.0) -> None:
+def wait_rolled(sink: LiveSink, before: dict[str, str]) -> None:
     """Every pod is another one, and all is well again."""
 
     def look() -> bool:
         now = uids(sink)
         return now.keys() == before.keys() and all(now[name] != before[name] for name in now)
 
-    sink.wait(look, "roll of every pod", timeout)
+    sink.wait(look, "roll of every pod")
     sink.wait_condition("Reconciling", "False")
     sink.wait_ready(len(before))
 

@@ -81,7 +81,7 @@ def test_scaled_up_while_a_drain_is_held_up(operator: Operator, sink: LiveSink, 
     proxied.start()
     sink.send(8)
     sink.scale(0)
-    sink.wait_ready(0, timeout=90.0)
+    sink.wait_ready(0)
     sink.verdict()
 
 

@@ -240,7 +240,7 @@ class Api:
 
 
 def wait_for(
-    look: Callable[[], T | None], what: str, timeout: float = 60.0, *, why: Callable[[], object] = str
+    look: Callable[[], T | None], what: str, timeout: float = 180.0, *, why: Callable[[], object] = str
 ) -> T:
     """Call ``look`` five times a second until it gives something true; returns that.
 

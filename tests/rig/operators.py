@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -69,6 +70,17 @@ class Operator:
                 return str(answer.read().decode())
         except OSError:
             return None
+
+    def reconciles(self) -> int:
+        """How often it has looked at a sink, by its metrics."""
+        found = re.findall(
+            r"^s3sink_operator_reconcile\w*_count(?:{.*})? (\S+)$", self.get("/metrics") or "", re.M
+        )
+        return int(sum(map(float, found)))
+
+    def leads(self) -> bool:
+        """Whether it is the one at work, by its metrics."""
+        return "s3sink_operator_leader 1.0" in (self.get("/metrics") or "")
 
     def kill(self) -> None:
         """kill -9."""

@@ -176,12 +176,12 @@ class LiveSink:
         latest = found.get("observedGeneration") == (sink or {}).get("metadata", {}).get("generation")
         return found if latest else {}
 
-    def wait(self, look: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
+    def wait(self, look: Callable[[], Any], what: str, timeout: float = 180.0) -> Any:
         """See ``wait_for``; fails with all that is known."""
         return wait_for(look, f"{what} ({self.namespace}/{self.name})", timeout, why=self.describe)
 
     def wait_condition(
-        self, kind: str, status: str, reason: str | None = None, timeout: float = 60.0
+        self, kind: str, status: str, reason: str | None = None, timeout: float = 180.0
     ) -> Object:
         """Wait for a condition of the latest spec; returns it."""
 
@@ -193,7 +193,7 @@ class LiveSink:
         found: Object = self.wait(look, f"{kind}={status}{f'/{reason}' if reason else ''}", timeout)
         return found
 
-    def wait_ready(self, replicas: int, timeout: float = 60.0) -> None:
+    def wait_ready(self, replicas: int, timeout: float = 180.0) -> None:
         """Wait until so many pods are ready, no other is there, and the sink says so."""
 
         def look() -> bool:
@@ -205,7 +205,7 @@ class LiveSink:
 
         self.wait(look, f"{replicas} ready pods", timeout)
 
-    def wait_gone(self, timeout: float = 60.0) -> None:
+    def wait_gone(self, timeout: float = 180.0) -> None:
         """Wait until the sink is gone, its pods too."""
         self.wait(lambda: self.get() is None and not self.pods(), "end of the sink", timeout)
 
