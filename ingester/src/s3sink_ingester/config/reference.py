@@ -24,7 +24,7 @@ ingester acts on them, and a few that only a process has. Every mistake in it is
 - A **size** is in bytes: `25Mi` (× 1024 × 1024), `25M` (× 1000 × 1000), `26214400`.
 - A **duration** is written `10s`, `5m`, `1h30m`, `500ms`.
 - **Credentials** are never read from the file: they come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` in the
-  environment, or from a workload identity.
+  environment, or from a workload identity; see [permissions.md](permissions.md).
 - Put templates and regular expressions in single quotes: `{`, `#` and `\\` mean something in YAML.
 
 The shortest file:

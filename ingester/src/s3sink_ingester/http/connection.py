@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
     )  # fmt: skip
 
     _transport: asyncio.Transport
+    _deadlines: Deadlines
 
     def __init__(self, port: Port) -> None:
         self._port = port
@@ -53,19 +54,22 @@ class Connection(asyncio.Protocol):
         self._owed: deque[tuple[bytes, int, Endpoint | None]] = deque()
         self._hold = 0
         self._reading = True
-        self._retiring = port.draining  # the next reply is the last
+        self._retiring = False  # the next reply is the last
         self._final = False  # no further request is looked at; the last reply owed closes the connection
         self._finished = False  # our side was closed
         self._peer_done = False
         self._lost = False
-        self._straight = not self._retiring
+        self._straight = True
         self._held = 0  # bytes in the parser, as counted in port.in_flight
-        self._deadlines = Deadlines(port.clock())
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        # Here and not above: a TLS handshake may have been in between.
+        self._deadlines = Deadlines(self._port.clock())
+        self._retiring = self._port.draining
+        self._straight = not self._retiring
         # The default without TLS; with TLS it would be eight times as much.
         self._transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
         excess = self._port.enter(self)
