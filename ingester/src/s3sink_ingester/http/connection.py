@@ -54,12 +54,10 @@ class Connection(asyncio.Protocol):
         self._owed: deque[tuple[bytes, int, Endpoint | None]] = deque()
         self._hold = 0
         self._reading = True
-        self._retiring = False  # the next reply is the last
         self._final = False  # no further request is looked at; the last reply owed closes the connection
         self._finished = False  # our side was closed
         self._peer_done = False
         self._lost = False
-        self._straight = True
         self._held = 0  # bytes in the parser, as counted in port.in_flight
 
     # What the transport calls.
@@ -68,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         # Here and not above: a TLS handshake may have been in between.
         self._deadlines = Deadlines(self._port.clock())
-        self._retiring = self._port.draining
+        self._retiring = self._port.draining  # the next reply is the last
         self._straight = not self._retiring
         # The default without TLS; with TLS it would be eight times as much.
         self._transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
