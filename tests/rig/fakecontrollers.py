@@ -311,6 +311,7 @@ class World:
                 continue
             volume = self.volumes[claim["metadata"]["uid"]]
             self._upload(volume)
+            volume.drain_epoch = job["metadata"]["annotations"][names.DRAIN].partition("/")[2]
             if not volume.quarantine:
                 done = {"type": "Complete", "status": "True", "lastTransitionTime": self.cluster.time()}
                 self.cluster.edit(ref_of(job), {**job, "status": {"conditions": [done]}})

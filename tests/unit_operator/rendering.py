@@ -65,7 +65,7 @@ def stateful_set(wanted: Spec, **changes: Any) -> Object:
 
 def drain_job(wanted: Spec, **changes: Any) -> Object:
     """The Job of ordinal 2."""
-    return manifests.drain_jobs(wanted, OWNER, context_of(wanted, **changes))(2)
+    return manifests.drain_jobs(wanted, OWNER, context_of(wanted, **changes))(2, "7")
 
 
 def golden_text(sample: Path) -> str:
@@ -76,7 +76,7 @@ def golden_text(sample: Path) -> str:
     context = context_of(wanted)
     everything = (
         *manifests.render(wanted, owner, context),
-        manifests.drain_jobs(wanted, owner, context)(2),
+        manifests.drain_jobs(wanted, owner, context)(2, "7"),
     )
     return _dump(everything)
 

@@ -314,4 +314,4 @@ def test_a_drain_job_empties_one_volume_with_the_pods_settings() -> None:
     claims = [one["persistentVolumeClaim"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
     assert claims == [{"claimName": "buffer-events-s3sink-2"}]
     assert container_of(job)["env"] == [{"name": "POD_NAME", "value": "events-s3sink-2"}]
-    assert container_of(job)["command"][:2] == ["s3sink-ingester", "drain"]
+    assert container_of(job)["command"][:4] == ["s3sink-ingester", "drain", "--epoch", "7"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +27,8 @@ from s3sink_ingester.store import Store
 from s3sink_ingester.volume import QUARANTINE
 
 POLL_SECONDS: Final = 0.1
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +149,15 @@ async def serve(process: Process, stop: Stop, announce: Callable[[Ports], None])
         await admin.stop()
 
 
-async def empty(process: Process, stop: Stop, look: Callable[[Process], None]) -> int:
+async def empty(
+    process: Process, stop: Stop, look: Callable[[Process], None], epoch: str | None = None
+) -> int:
     """Take no records, seal and upload all there are, until nothing is left or `stop`. Raises `VolumeError`.
 
     `look` is called some times a second. Returns how many records are left on the volume, -1 when it was stopped before
-    that was known; those in its quarantine, which no upload empties, are not counted: see `quarantined_files`. The
-    volume isn't marked as being drained: who
-    serves it next takes records again.
+    that was known; those in its quarantine, which no upload empties, are not counted: see `quarantined_files`. With an
+    `epoch` the volume is marked as being drained, so that who serves it next takes no records until it is told to
+    resume; without one, it takes them again.
     """
     app = process.app
     app.gate.close(gates.DRAINING)
@@ -163,10 +168,9 @@ async def empty(process: Process, stop: Stop, look: Callable[[Process], None]) -
         while not running.done():
             store = app.store
             if store is not None and not store.failed.is_set():
-                if store is not told:  # another one whenever the volume was recovered in place
-                    store.seal_all()
-                    told = store
-                if store.is_drained:
+                if store is not told and await _tell(store, epoch):
+                    told = store  # another one whenever the volume was recovered in place
+                if store is told and store.is_drained:
                     done.set()
             if stop.event.is_set():
                 done.set()
@@ -176,6 +180,19 @@ async def empty(process: Process, stop: Stop, look: Callable[[Process], None]) -
         return -1 if app.store is None else app.store.table.buffered_records()
     finally:
         await app.stop(stop.grace)
+
+
+async def _tell(store: Store, epoch: str | None) -> bool:
+    """Begin to drain; whether the volume is marked, where it is to be. A full disk has room for the mark by and by."""
+    if epoch is not None:
+        try:
+            await store.drain(epoch)
+        except OSError as error:
+            _log.warning("the volume can't be marked as being drained yet: %s", error)
+            store.seal_all()
+            return False
+    store.seal_all()
+    return True
 
 
 async def empty_with_admin(

@@ -1,9 +1,9 @@
 """Volumes that may hold records and have no pod: a Job empties each. Pure.
 
-They come from a StatefulSet that was scaled or deleted by somebody else, from a node that was lost, from a sink deleted
-in the foreground. The Job runs the ingester's ``drain``, which ends well only when nothing is left; then its UID is the
-proof. It has no owner reference, so that it outlives the sink's children; the volume's lock file keeps it and a pod
-from working on one volume at once.
+They come from a StatefulSet that was scaled or deleted by somebody else, from a node that was lost, from a sink that is
+deleted in the foreground. The Job runs the ingester's ``drain``, which ends well only when nothing is left, and leaves
+the volume marked, so that no pod takes records onto it; then the Job's UID is the proof. It has no owner reference, so
+that it outlives the sink's children; the volume's lock file keeps it and a pod from working on one volume at once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from s3sink_operator.state import Apply, Delete, Object, ref_of
 RETRY_AFTER: Final = timedelta(minutes=5)
 """How long a Job that gave up is left, to be looked at, before the next one is made."""
 
-JobBuilder = Callable[[int], Object]
-"""The manifest of an ordinal's Job."""
+JobBuilder = Callable[[int, str], Object]
+"""The manifest of the Job for an ordinal and the epoch of its drain."""
 
 
 def empty(verdict: Verdict, build: JobBuilder | None, now: datetime) -> Verdict:
@@ -30,15 +30,14 @@ def empty(verdict: Verdict, build: JobBuilder | None, now: datetime) -> Verdict:
     slot = verdict.slot
     if not verdict.needs_job or verdict.marks is None or slot.claim is None:
         return verdict
-    epoch_mark = verdict.marks[names.DRAIN]
+    epoch = verdict.marks[names.DRAIN].partition("/")[2]
     if slot.job is None:
-        return _start(verdict, build, epoch_mark)
+        return _start(verdict, build, epoch)
     if is_terminating(slot.job):
         return verdict
-    if not _is_for(slot.job, slot.claim, epoch_mark):
+    if not _is_for(slot.job, slot.claim, epoch):
         return replace(verdict, actions=(_delete(slot.job, "it was made for an earlier drain"),))
     if _has(slot.job, "Complete"):
-        epoch = epoch_mark.partition("/")[2]
         return replace(
             verdict,
             phase=Phase.DRAINING,
@@ -48,26 +47,19 @@ def empty(verdict: Verdict, build: JobBuilder | None, now: datetime) -> Verdict:
         )
     if _has(slot.job, "Failed"):
         return _failed(verdict, slot.job, now)
-    if build is not None and _hash(with_epoch(build(slot.ordinal), epoch_mark)) != _hash(slot.job):
+    if build is not None and _hash(build(slot.ordinal, epoch)) != _hash(slot.job):
         return replace(verdict, actions=(_delete(slot.job, "what it runs has changed"),))
     return replace(verdict, phase=Phase.DRAINING)
 
 
-def with_epoch(job: Object, epoch_mark: str) -> Object:
-    """The Job's manifest, saying for which request it is."""
-    meta = job["metadata"]
-    annotations = {**(meta.get("annotations") or {}), names.DRAIN: epoch_mark}
-    return {**job, "metadata": {**meta, "annotations": annotations}}
-
-
-def _start(verdict: Verdict, build: JobBuilder | None, epoch_mark: str) -> Verdict:
+def _start(verdict: Verdict, build: JobBuilder | None, epoch: str) -> Verdict:
     ordinal = verdict.slot.ordinal
     if build is None:
         return replace(
             verdict, blocked=f"the volume of ordinal {ordinal} has no pod, and the spec is no good for a Job"
         )
-    job = with_epoch(build(ordinal), epoch_mark)
-    return replace(verdict, actions=(Apply(job, f"the volume of ordinal {ordinal} has no pod to empty it"),))
+    why = f"the volume of ordinal {ordinal} has no pod to empty it"
+    return replace(verdict, actions=(Apply(build(ordinal, epoch), why),))
 
 
 def _failed(verdict: Verdict, job: Object, now: datetime) -> Verdict:
@@ -84,11 +76,11 @@ def _delete(job: Object, reason: str) -> Delete:
     return Delete(ref_of(job), uid_of(job), reason, propagation="Foreground")
 
 
-def _is_for(job: Object, claim: Object, epoch_mark: str) -> bool:
+def _is_for(job: Object, claim: Object, epoch: str) -> bool:
     """Whether it was made for this claim and this request; its success proves nothing for another one."""
     annotations = job["metadata"].get("annotations") or {}
     made, claimed = (time_of(one["metadata"]["creationTimestamp"]) for one in (job, claim))
-    return annotations.get(names.DRAIN) == epoch_mark and made >= claimed
+    return annotations.get(names.DRAIN) == f"requested/{epoch}" and made >= claimed
 
 
 def _has(job: Object, type_: str) -> bool:

@@ -134,6 +134,17 @@ def test_drain_empties_what_a_killed_process_left(tmp_path: Path) -> None:
         assert serving.send("LAX one").status == 200
 
 
+def test_a_volume_that_was_drained_for_an_epoch_takes_no_records_until_it_is_resumed(tmp_path: Path) -> None:
+    settings = settings_file(tmp_path)
+    killed_with_records(tmp_path, settings, 100)
+    assert run("drain", "--config", settings, "--epoch", "7").code == 0
+    assert records_in(tmp_path / "objects") == Counter(f"record-{n}" for n in range(100))
+    with Serving(tmp_path / "log", "--config", settings) as serving:
+        serving.wait(lambda: serving.status()["drained"] is True, "drained")
+        assert serving.status()["drainEpoch"] == "7"
+        assert serving.send("LAX one").status == 503
+
+
 def test_a_drain_that_is_stopped_says_so_and_loses_nothing(tmp_path: Path) -> None:
     (tmp_path / "objects").write_text("in the way of the directory: every upload fails")
     settings = settings_file(tmp_path)

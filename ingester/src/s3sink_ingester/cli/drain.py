@@ -49,6 +49,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     common.add_settings_arguments(parser)
     common.add_log_arguments(parser)
+    parser.add_argument(
+        "--epoch",
+        metavar="TEXT",
+        help="mark the buffer as being drained, for good: who serves it next takes no records until POST /resume",
+    )
     parser.set_defaults(run=run)
 
 
@@ -66,19 +71,19 @@ def run(given: argparse.Namespace) -> int:
         return 0
 
     async def main(stop: Stop) -> int:
-        emptied = [await _drain(layout.for_volume(settings, volume), stop) for volume in volumes]
+        emptied = [await _drain(layout.for_volume(settings, volume), stop, given.epoch) for volume in volumes]
         return 0 if all(emptied) else LEFT
 
     return runtime.run(main, STOP_SECONDS)
 
 
-async def _drain(settings: Settings, stop: Stop) -> bool:
+async def _drain(settings: Settings, stop: Stop, epoch: str | None) -> bool:
     """Drain one volume; whether nothing is left in it."""
     name = settings.buffer.path
     if stop.event.is_set():
         print(f"{name}: not looked at", flush=True)
         return False
-    left = await empty(make_process(settings), stop, _Progress(name).look)
+    left = await empty(make_process(settings), stop, _Progress(name).look, epoch)
     damaged = quarantined_files(settings)
     if damaged:
         print(f"{name}: {damaged} damaged files in its quarantine need a person", flush=True)

@@ -24,20 +24,21 @@ HOPELESS: Final = (2, 4)
 """Exit codes that another try wouldn't change: settings that can't be used, a volume of a newer format."""
 
 
-def drain_jobs(spec: Spec, owner: Owner, context: Context) -> Callable[[int], dict[str, Any]]:
-    """What makes the Job of an ordinal."""
+def drain_jobs(spec: Spec, owner: Owner, context: Context) -> Callable[[int, str], dict[str, Any]]:
+    """What makes the Job of an ordinal, for the drain of an epoch."""
 
-    def job(ordinal: int) -> dict[str, Any]:
-        return with_hash(_job(spec, owner, context, ordinal))
+    def job(ordinal: int, epoch: str) -> dict[str, Any]:
+        return with_hash(_job(spec, owner, context, ordinal, epoch))
 
     return job
 
 
-def _job(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, Any]:
+def _job(spec: Spec, owner: Owner, context: Context, ordinal: int, epoch: str) -> dict[str, Any]:
     manifest = orphan(
         KIND,
         names.drain_job(owner.name, ordinal),
         owner,
+        annotations={names.DRAIN: f"requested/{epoch}"},
         spec={
             "backoffLimit": RETRIES,
             "podFailurePolicy": {
@@ -55,7 +56,7 @@ def _job(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, 
             },
             "template": {
                 "metadata": pod.metadata(spec, context, _pod_labels(owner, ordinal)),
-                "spec": _pod(spec, owner, context, ordinal),
+                "spec": _pod(spec, owner, context, ordinal, epoch),
             },
         },
     )
@@ -72,9 +73,10 @@ def _pod_labels(owner: Owner, ordinal: int) -> dict[str, str]:
     }
 
 
-def _pod(spec: Spec, owner: Owner, context: Context, ordinal: int) -> dict[str, Any]:
+def _pod(spec: Spec, owner: Owner, context: Context, ordinal: int, epoch: str) -> dict[str, Any]:
     container = {
-        **pod.container(spec, context, ["drain"]),
+        # A volume that is proven to be empty stays so: whatever pod gets it takes no records until it is told to.
+        **pod.container(spec, context, ["drain", "--epoch", epoch]),
         # Objects are called as those of the pod that took the records.
         "env": pod.environment(spec, {"value": names.pod(owner.name, ordinal)}),
     }
