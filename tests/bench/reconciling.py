@@ -1,31 +1,37 @@
 """Measures the operator with many S3Sinks on a real control plane: `python -m tests.bench.reconciling`.
 
-No pods run: what is measured is the way from a manifest to its children, what a resync costs, and whether memory
-stays. API server, etcd and controllers share the machine with the operator, so times are those of a small cluster.
+No pods run: they are said to, and one server answers for all ingesters. What is measured is the way from a manifest to
+its children, what a resync costs, and whether memory stays. API server, etcd and controllers share the machine with
+the operator.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import psutil
+from s3sink_operator.names import ADMIN_PORT
 
 from tests.rig import controlplane, kubetools
 from tests.rig.controlplane import ControlPlane
-from tests.rig.kubeapi import NAMESPACES, SINKS, STATEFUL_SETS, Object, wait_for
+from tests.rig.kubeapi import MERGE, NAMESPACES, PODS, SINKS, STATEFUL_SETS, ApiError, Object, wait_for
 from tests.rig.operators import Operator
 
 MIB = 1 << 20
+_ADDRESS = "127.66.0.1"
 NAMESPACE = "bench"
 _PATIENCE = 1800.0
 
@@ -68,6 +74,74 @@ class Arrivals:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
+
+
+class Pods:
+    """Says of every pod that it runs and is ready, and answers for it at its admin port."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._api = plane.api
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(4)
+        self._server = ThreadingHTTPServer((_ADDRESS, ADMIN_PORT), _Status)
+
+    def _follow(self) -> None:
+        for kind, seen in self._api.watch(PODS, self._stopping):
+            for pod in seen if kind == "ALL" else [seen]:
+                if kind != "DELETED" and "podIP" not in pod["status"]:
+                    self._pool.submit(self._run, pod)
+
+    def _run(self, pod: Object) -> None:
+        meta = pod["metadata"]
+        conditions = [{"type": one, "status": "True"} for one in ("Ready", "ContainersReady", "PodScheduled")]
+        status = {
+            "phase": "Running",
+            "podIP": _ADDRESS,
+            "podIPs": [{"ip": _ADDRESS}],
+            "conditions": conditions,
+        }
+        with suppress(ApiError):  # it was deleted meanwhile
+            path = PODS.path(meta["namespace"], meta["name"], "status")
+            self._api.request("PATCH", path, {"status": status}, MERGE)
+
+    def __enter__(self) -> None:
+        for work in (self._follow, self._server.serve_forever):
+            threading.Thread(target=work, daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._pool.shutdown(cancel_futures=True)
+
+
+class _Status(BaseHTTPRequestHandler):
+    """An ingester that is idle."""
+
+    protocol_version = "HTTP/1.1"
+    document: ClassVar = {
+        "state": "open",
+        "ready": True,
+        "reason": "",
+        "capacityBytes": 10 << 30,
+        "bufferBytes": 0,
+        "oldestRecordAgeSeconds": None,
+        "drainEpoch": None,
+        "drained": False,
+        "formatVersion": 1,
+        "damage": [],
+        "uploads": {"lastSuccess": None, "failures": 0, "running": 0},
+        "destination": {"ok": True, "lastError": None, "lastErrorReason": None},
+    }
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
 
 
 def sink(name: str, replicas: int) -> Object:
@@ -131,7 +205,7 @@ def one_by_one(plane: ControlPlane, arrivals: Arrivals, count: int, replicas: in
         name = f"single-{number}"
         plane.api.create(SINKS, sink(name, replicas))
         applied = time.monotonic()
-        wait_for(lambda name=name: arrivals.at.get(name), f"StatefulSet of {name}")  # type: ignore[misc] # bound early
+        wait_for(partial(arrivals.at.get, name), f"StatefulSet of {name}")
         waits.append(1000 * (arrivals.at[name] - applied))
         time.sleep(0.5)
     waits.sort()
@@ -162,7 +236,7 @@ def settle(operator: Operator) -> None:
     while quiet < 5:
         time.sleep(1.0)
         actions = metric(operator, "s3sink_operator_actions_total")
-        quiet = quiet + 1 if actions == before and metric(operator, "s3sink_operator_queue_depth") < 8 else 0
+        quiet = quiet + 1 if actions == before else 0
         before = actions
 
 
@@ -199,7 +273,7 @@ def main() -> int:
             given.log_level,
             resync=f"{given.resync:.0f}s",
         )
-        with Arrivals(plane) as arrivals:
+        with Pods(plane), Arrivals(plane) as arrivals:
             started = time.monotonic()
             operator.start()
             memory = psutil.Process(operator.process.pid).memory_info().rss / MIB

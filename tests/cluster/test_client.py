@@ -16,13 +16,21 @@ from s3sink_operator.errors import Conflict, Refused
 from s3sink_operator.state import SERVICE_MONITOR, Delete, Event, EventType, Object, Ref
 from s3sink_operator.watch import Hooks, Watched
 
-from tests.rig import kubetools
+from tests.rig import controlplane, kubetools
 from tests.rig.kubeapi import CONFIG_MAPS, CRDS, EVENTS, SERVICE_MONITORS, SINKS, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.rig.controlplane import ControlPlane
+
+
+@pytest.fixture(scope="module")
+def control_plane() -> Iterator[ControlPlane]:
+    """One of its own, in which no operator is at work."""
+    with controlplane.running() as plane:
+        controlplane.install(plane, kubetools.ROOT / "crds")
+        yield plane
 
 
 @pytest.fixture

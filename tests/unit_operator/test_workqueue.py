@@ -142,6 +142,28 @@ def test_no_more_than_the_workers_run_at_once_and_all_are_served() -> None:
     virtual_time.run(main())
 
 
+def test_who_asks_comes_before_routine_and_routine_still_comes() -> None:
+    async def main() -> None:
+        work = Work(takes=1.0, answer=lambda runs: 10.0 if runs <= 8 else None)
+        async with running(work, workers=1) as queue:
+            for number in range(8):
+                queue.wake(f"routine-{number}")
+            await asyncio.sleep(18.5)  # all ran once, from 0 to 8; all are due again from 11 on
+            work.began.clear()
+            for number in range(6):
+                queue.wake(f"asked-{number}")
+            queue.wake("routine-7")
+            await asyncio.sleep(20)
+        order = [key for _, key in work.began]
+        assert order.index("routine-7") < 9, "it was routine, until somebody asked for it"
+        routine = [place for place, key in enumerate(order[:8]) if key.startswith("routine")]
+        assert 1 <= len(routine) <= 3
+        asked = [key for key in order if key.startswith("asked")]
+        assert asked[:6] == [f"asked-{number}" for number in range(6)]
+
+    virtual_time.run(main())
+
+
 def test_failures_are_spaced_and_a_success_forgets_them() -> None:
     def answer(runs: int) -> float | None:
         if runs in (1, 2, 3, 5):

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import kopf
+from kopf._cogs.structs.references import Insights  # what it watches is told nowhere else
 
 from s3sink_operator import names
 from s3sink_operator.apiserver import CONNECT_SECONDS, REQUEST_SECONDS, WATCH_SECONDS, Credentials
+from s3sink_operator.errors import OperatorError
 from s3sink_operator.logs import Key
 
-_TICK_SECONDS: Final = 10.0
+_TICK_SECONDS: Final = 2.0
+_BACKOFFS: Final = (0.5, 1.0, 2.0, *[5.0] * 20)
 _STOP_SECONDS: Final = 5.0
 _PAGE: Final = 100
 _PREFIX: Final = f"kopf.{names.GROUP}"
@@ -114,12 +117,17 @@ def settings() -> kopf.OperatorSettings:
     made.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=_PREFIX)
     made.networking.connect_timeout = CONNECT_SECONDS
     made.networking.request_timeout = REQUEST_SECONDS
+    made.networking.error_backoffs = _BACKOFFS
     made.watching.connect_timeout = CONNECT_SECONDS
     made.watching.server_timeout = WATCH_SECONDS
     made.watching.client_timeout = WATCH_SECONDS + 10
     made.watching.chunk_size = _PAGE
     made.queueing.idle_timeout = 1.0  # objects' events stay in memory for so long
     return made
+
+
+class NothingWatchedError(OperatorError):
+    """kopf runs and watches nothing."""
 
 
 class Watcher:
@@ -160,23 +168,29 @@ class Watcher:
                 loop.call_soon_threadsafe(self._ended.set)
 
     async def _watch(self) -> None:
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        loop, stop, insights = asyncio.get_running_loop(), asyncio.Event(), Insights()
         # Of this loop, not of threads: for one of those kopf has a thread wait that would never end.
         self._stop = lambda: None if loop.is_closed() else loop.call_soon_threadsafe(stop.set)
-        ticking = asyncio.create_task(self._tick())
-        try:
-            await kopf.operator(
-                registry=registry(self._hooks, self._login),
-                settings=settings(),
-                standalone=True,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
-                stop_flag=stop,
-            )
-        finally:
-            ticking.cancel()
+        checking = asyncio.create_task(self._check(insights))
+        checking.add_done_callback(lambda _: stop.set())
+        await kopf.operator(
+            registry=registry(self._hooks, self._login),
+            settings=settings(),
+            insights=insights,
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=stop,
+        )
+        if checking.done():
+            checking.result()
+        checking.cancel()
 
-    async def _tick(self) -> None:
+    async def _check(self, insights: Insights) -> None:
+        """kopf looks once for the kinds that it is to watch. Where an API server that has just started doesn't serve
+        them yet, it watches nothing, for ever, and is content."""
         while True:
+            if insights.ready_resources.is_set() and not insights.watched_resources:
+                raise NothingWatchedError("kopf found no S3Sinks to watch")
             self._hooks.alive()
             await asyncio.sleep(_TICK_SECONDS)

@@ -1,5 +1,8 @@
 """A queue of keys to work on: each at most once at a time, wishes for the same key become one, failures are spaced.
 
+Keys that somebody asks for come before those that are only due again, so that a change is acted on at once though
+hundreds of routine looks wait; every fourth pick is a routine one, so that these don't wait for ever.
+
 Runs in one event loop and reads no clock but the loop's, so tests run it in virtual time.
 """
 
@@ -8,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from s3sink_operator.errors import ClusterError, Conflict, Unavailable
 
 K = TypeVar("K", bound=Hashable)
+
+_ROUTINE_SHARE: Final = 4
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +60,13 @@ class WorkQueue(Generic[K]):
         self._workers = workers
         self._backoff = backoff or Backoff()
         self._chance = chance
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._ready = asyncio.Semaphore(0)
+        """How many keys wait in the next two."""
+        self._asked: deque[K] = deque()
+        self._due: deque[K] = deque()
+        self._picks = 0
         self._waiting: dict[K, float] = {}
-        """Keys in ``_ready``, and since when."""
+        """Keys that wait for a worker, and since when."""
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._running: dict[K, float] = {}
         """Keys that are worked on, and since when."""
@@ -71,13 +81,16 @@ class WorkQueue(Generic[K]):
 
     def wake(self, key: K, delay: float = 0.0) -> None:
         """Work on the key, ``delay`` seconds from now at the latest."""
-        if self._stopping or key in self._waiting:
+        if self._stopping:
+            return
+        if key in self._waiting:
+            self._hurry(key, delay)
             return
         when = asyncio.get_running_loop().time() + delay
         if key in self._running:
             self._again[key] = min(when, self._again.get(key, when))
         else:
-            self._schedule(key, when)
+            self._schedule(key, when, self._asked)
 
     def forget(self, key: K) -> None:
         """It is gone: no more work on it, unless it is asked for again."""
@@ -124,7 +137,7 @@ class WorkQueue(Generic[K]):
         """Seconds for which nothing was done with, though there is work; 0 when there is none."""
         return now - self._progress if self._waiting or self._running else 0.0
 
-    def _schedule(self, key: K, when: float) -> None:
+    def _schedule(self, key: K, when: float, lane: deque[K]) -> None:
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
         if timer is not None and timer.when() <= when:
@@ -133,21 +146,36 @@ class WorkQueue(Generic[K]):
             timer.cancel()
             del self._timers[key]
         if when <= loop.time():
-            self._put(key)
+            self._put(key, lane)
         else:
-            self._timers[key] = loop.call_at(when, self._put, key)
+            self._timers[key] = loop.call_at(when, self._put, key, lane)
 
-    def _put(self, key: K) -> None:
+    def _put(self, key: K, lane: deque[K]) -> None:
         self._timers.pop(key, None)
         now = asyncio.get_running_loop().time()
         if not self._waiting and not self._running:
             self._progress = now
         self._waiting[key] = now
-        self._ready.put_nowait(key)
+        lane.append(key)
+        self._ready.release()
+
+    def _hurry(self, key: K, delay: float) -> None:
+        """Somebody asks for a key that waits to be looked at as a routine."""
+        if delay <= 0 and key in self._due:
+            self._due.remove(key)
+            self._asked.append(key)
+
+    def _pick(self) -> K:
+        self._picks += 1
+        first, second = self._asked, self._due
+        if self._picks % _ROUTINE_SHARE == 0:
+            first, second = second, first
+        return (first or second).popleft()
 
     async def _serve(self) -> None:
         while True:
-            key = await self._ready.get()
+            await self._ready.acquire()
+            key = self._pick()
             del self._waiting[key]
             if self._stopping:
                 continue
@@ -164,11 +192,13 @@ class WorkQueue(Generic[K]):
             self._settle(key, delay)
 
     def _settle(self, key: K, delay: float | None) -> None:
-        wanted = [] if delay is None else [asyncio.get_running_loop().time() + delay]
-        if (again := self._again.pop(key, None)) is not None:
-            wanted.append(again)
-        if wanted and not self._stopping:
-            self._schedule(key, min(wanted))
+        again = self._again.pop(key, None)
+        if self._stopping:
+            return
+        if delay is not None:
+            self._schedule(key, asyncio.get_running_loop().time() + delay, self._due)
+        if again is not None:
+            self._schedule(key, again, self._asked)
 
     async def _try(self, key: K) -> float | None:
         try:
