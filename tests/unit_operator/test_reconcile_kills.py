@@ -115,6 +115,18 @@ def scaled_by_hand(world: World) -> None:
     world.tick()
 
 
+def served_by_hand(world: World) -> None:
+    """While the operator is away, volumes that have no replica get pods for a while, which are then killed."""
+    world.pods_flush = False
+    scale_stateful_set(3)(world)
+    world.tick()
+    world.tick()
+    world.send(10)
+    scale_stateful_set(1)(world)
+    world.tick()
+    world.tick()
+
+
 def nothing(world: World) -> None:
     pass
 
@@ -189,6 +201,14 @@ SCENARIOS = (
         Step(scaled_by_hand, 3),
         s3(True),
         scale(3),
+    ),
+    scenario(
+        "volumes that Jobs emptied are served by hand",
+        Step(scaled_by_hand, 0),
+        nothing,
+        Step(served_by_hand, 0),
+        delete(),
+        buffer=buffer(whenScaled="Retain"),
     ),
     scenario("ServiceMonitor appears", serve_monitors),
     scenario("ServiceMonitor comes and goes", serve_monitors, drop_monitors),
