@@ -8,7 +8,7 @@ owner references. What controllers do is in `fakecontrollers`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -47,6 +47,8 @@ class FakeCluster:
         self.now = datetime(2026, 11, 24, 12, tzinfo=UTC)
         self.changes = 0
         self.is_namespace_ending = False
+        self.also_wanted: list[str] = []
+        """Finalizers that another field manager wants as well."""
         self._applied: dict[Ref, Json] = {}
         self._others: dict[Ref, set[tuple[str, ...]]] = {}
         self._uids = 0
@@ -80,7 +82,7 @@ class FakeCluster:
         merged = _copy(live)
         for path in _leaves(self._applied.get(ref, {})) - _leaves(wanted) - self._others.get(ref, set()):
             _remove(merged, path)
-        _drop_from_sets(merged, self._applied.get(ref, {}), wanted)
+        _drop_from_sets(merged, self._applied.get(ref, {}), wanted, self.also_wanted)
         _merge(merged, wanted)
         result = self.edit(ref, merged)
         self._applied[ref] = wanted
@@ -288,11 +290,13 @@ def _merge(value: Json, change: Json) -> None:
             value[key] = item
 
 
-def _drop_from_sets(merged: Json, before: Json, after: Json) -> None:
+def _drop_from_sets(merged: Json, before: Json, after: Json, kept: Sequence[str]) -> None:
     for key in ("finalizers", "ownerReferences"):
         old, new = (one.get("metadata", {}).get(key) or [] for one in (before, after))
         if key in merged["metadata"]:
-            merged["metadata"][key] = [one for one in merged["metadata"][key] if one in new or one not in old]
+            merged["metadata"][key] = [
+                one for one in merged["metadata"][key] if one in new or one not in old or one in kept
+            ]
 
 
 def _merge_patch(value: Json, change: Object) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC
 from typing import Any
 
 import pytest
+from s3sink_operator import names
 from s3sink_operator.errors import Conflict, IngesterError, Refused, Unavailable
 from s3sink_operator.reconcile import REFUSED_SECONDS, Edges, Outcome, reconcile
 
@@ -145,6 +146,22 @@ async def test_a_sink_that_is_let_go_gets_no_status() -> None:
     assert (await run(operator)).conditions == ()
     assert operator.log == ["apply S3Sink events "]
     assert SINK not in world.cluster.objects
+
+
+async def test_a_finalizer_that_somebody_else_wants_as_well_is_told() -> None:
+    """Else a sink that was restored from a backup could not be deleted, and nobody would know why."""
+    world, operator = await converged(replicas=0)
+
+    def restore(what: str) -> None:
+        if what == "apply S3Sink events ":
+            world.cluster.also_wanted.append(names.FINALIZER)
+
+    operator.fail = restore
+    world.cluster.remove(SINK)
+    await operator.work(3)
+    stalled = condition(world, "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "ApplyRefused")
+    assert "another field manager has put s3sink.dev/drain" in stalled["message"]
 
 
 async def test_a_sink_that_went_meanwhile_isn_t_made_again() -> None:

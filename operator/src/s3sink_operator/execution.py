@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from s3sink_operator import names
+from s3sink_operator.errors import Refused
 from s3sink_operator.state import (
     Action,
     Apply,
@@ -20,7 +21,7 @@ from s3sink_operator.state import (
 
 
 async def execute(action: Action, sink: Object, cluster: Cluster, ingesters: Ingesters) -> None:
-    """Raises what ``Cluster`` and ``Ingesters`` raise."""
+    """Raises what ``Cluster`` and ``Ingesters`` raise; Refused also where a finalizer stays."""
     match action:
         case Apply():
             await cluster.apply(action.manifest)
@@ -33,8 +34,17 @@ async def execute(action: Action, sink: Object, cluster: Cluster, ingesters: Ing
         case Resume():
             await ingesters.resume(action)
         case SetFinalizer():
-            finalizers = {"finalizers": [names.FINALIZER]} if action.present else {}
-            await cluster.apply(_part_of(sink, finalizers))
+            await _set_finalizer(action, sink, cluster)
+
+
+async def _set_finalizer(action: SetFinalizer, sink: Object, cluster: Cluster) -> None:
+    finalizers = {"finalizers": [names.FINALIZER]} if action.present else {}
+    applied = await cluster.apply(_part_of(sink, finalizers))
+    if not action.present and names.FINALIZER in (applied["metadata"].get("finalizers") or ()):
+        # Server-side apply leaves what somebody else wants as well: a backup that was restored, a manifest with it.
+        raise Refused(
+            f"another field manager has put {names.FINALIZER} into metadata.finalizers; take it out there"
+        )
 
 
 async def write_status(status: Object, sink: Object, cluster: Cluster) -> None:
