@@ -158,6 +158,14 @@ async def test_its_children_by_their_names_and_no_others() -> None:
     assert seen.served == {SERVICE_MONITOR}
 
 
+async def test_an_optional_kind_without_the_right_to_it_isnt_there() -> None:
+    cluster = Cluster(sink(), broken={SERVICE_MONITOR.kind: Refused("you may not")})
+    cluster.served.add(SERVICE_MONITOR)
+    seen = await observe(SINK, cluster, Ingesters())
+    assert seen is not None
+    assert seen.served == frozenset()
+
+
 async def test_pods_volumes_and_jobs_by_their_labels() -> None:
     job = thing("Job", "drain", "batch/v1", metadata={"labels": {names.SINK_UID_LABEL: "sink-uid"}})
     foreign = thing("Job", "old", "batch/v1", metadata={"labels": {names.SINK_UID_LABEL: "another"}})

@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from s3sink_operator import names, paths
@@ -62,9 +62,9 @@ async def observe(sink: Ref, cluster: Cluster, ingesters: Ingesters) -> Observed
         return None
     uid: str = found["metadata"]["uid"]
     labels = {names.SINK_LABEL: sink.name}
-    served = await _served(cluster)
     async with _together() as group:
-        children = group.create_task(_children(sink, served, cluster))
+        children = group.create_task(_children(sink, cluster))
+        optional = group.create_task(_optional(sink, cluster))
         pods = group.create_task(_pods(sink.namespace, labels, cluster, ingesters))
         volumes = group.create_task(cluster.list(VOLUME_CLAIM, sink.namespace, labels))
         jobs = group.create_task(cluster.list(JOB, sink.namespace, {names.SINK_UID_LABEL: uid}))
@@ -72,28 +72,35 @@ async def observe(sink: Ref, cluster: Cluster, ingesters: Ingesters) -> Observed
         storage_class = group.create_task(_storage_class(found, cluster))
     return Observed(
         sink=found,
-        children=children.result(),
+        children={**children.result(), **{ref_of(one): one for one in optional.result().values() if one}},
         pods=pods.result()[0],
         volumes=tuple(volumes.result()),
         jobs=tuple(jobs.result()),
         reports=pods.result()[1],
         secrets=secrets.result(),
         storage_class=storage_class.result(),
-        served=served,
+        served=frozenset(optional.result()),
     )
 
 
-async def _served(cluster: Cluster) -> frozenset[Resource]:
-    return frozenset([resource for resource in _OPTIONAL if await cluster.serves(resource)])
-
-
-async def _children(sink: Ref, served: frozenset[Resource], cluster: Cluster) -> dict[Ref, Object]:
-    name = names.child(sink.name)
-    refs = [Ref(one.api_version, one.kind, sink.namespace, name) for one in (*_CHILDREN, *served)]
-    headless = names.headless_service(sink.name)
+async def _children(sink: Ref, cluster: Cluster) -> dict[Ref, Object]:
+    name, headless = names.child(sink.name), names.headless_service(sink.name)
+    refs = [Ref(one.api_version, one.kind, sink.namespace, name) for one in _CHILDREN]
     refs.append(Ref(paths.SERVICE.api_version, paths.SERVICE.kind, sink.namespace, headless))
     live = await _all(cluster.get(ref) for ref in refs)
     return {ref_of(one): one for one in live if one is not None}
+
+
+async def _optional(sink: Ref, cluster: Cluster) -> dict[Resource, Object | None]:
+    """Of each optional kind that can be used here the live child. One that the operator has no right to isn't there."""
+    found: dict[Resource, Object | None] = {}
+    for one in _OPTIONAL:
+        if await cluster.serves(one):
+            with suppress(Refused):
+                found[one] = await cluster.get(
+                    Ref(one.api_version, one.kind, sink.namespace, names.child(sink.name))
+                )
+    return found
 
 
 async def _pods(
