@@ -22,7 +22,16 @@ from tests.unit_operator.rendering import ROOT
 
 TEXT = (ROOT / "docs" / "operations.md").read_text()
 CAMEL = re.compile(r"[A-Z][a-z]+(?:[A-Z][A-Za-z]*)?")
-NO_REASONS = {"Bound", "Orphan", "PodScheduled", "True", "False", "Unknown"}
+NO_REASONS = {
+    "Bound",
+    "DeletionByTaintManager",
+    "DisruptionTarget",
+    "False",
+    "Orphan",
+    "PodScheduled",
+    "True",
+    "Unknown",
+}
 """Kubernetes' own words."""
 
 

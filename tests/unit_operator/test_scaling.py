@@ -105,6 +105,28 @@ CASES = (
         blocked="events-s3sink-1 can't be asked: events-s3sink-1 is starting",
     ),
     Case(
+        "a pod whose node is lost",
+        Phase.DRAINING,
+        2,
+        claim=claim(1, drain="7"),
+        pod=pod(
+            1,
+            ending=True,
+            conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}],
+        ),
+        marks=REQUESTED,
+        blocked="events-s3sink-1 can't be asked: events-s3sink-1 can't end on its node, which doesn't answer: if that "
+        "node is off for good, taint it node.kubernetes.io/out-of-service or delete events-s3sink-1 with --force",
+    ),
+    Case(
+        "a pod that is ending is waited for",
+        Phase.DRAINING,
+        2,
+        claim=claim(1, drain="7"),
+        pod=pod(1, ending=True),
+        marks=REQUESTED,
+    ),
+    Case(
         "a pod that has damaged files is never proven",
         Phase.DRAINING,
         2,

@@ -42,7 +42,7 @@ def trouble_of(pod: Object, report: Report | None) -> Trouble | None:
         return None
     name = pod["metadata"]["name"]
     if is_terminating(pod):
-        return Trouble("PodEnding", f"{name} is ending", needs_help=False)
+        return _of_ending(pod)
     for container in pod.get("status", {}).get("containerStatuses") or ():
         if (found := _of_container(name, container)) is not None:
             return found
@@ -55,6 +55,21 @@ def trouble_of(pod: Object, report: Report | None) -> Trouble | None:
     if report is not None and not report.ready:
         return Trouble("PodsNotReady", f"{name}: {report.reason or report.state}", needs_help=False)
     return Trouble("PodsNotReady", f"{name} is starting", needs_help=False)
+
+
+def is_node_lost(pod: Object) -> bool:
+    """It is to end, since its node doesn't answer (or has a taint): nobody there may be left to end it."""
+    disruption = condition(pod, "DisruptionTarget") or {}
+    return is_terminating(pod) and disruption.get("reason") == "DeletionByTaintManager"
+
+
+def _of_ending(pod: Object) -> Trouble:
+    name = pod["metadata"]["name"]
+    if not is_node_lost(pod):
+        return Trouble("PodEnding", f"{name} is ending", needs_help=False)
+    node = pod["spec"].get("nodeName", "its node")
+    help_ = f"if that node is off for good, taint it node.kubernetes.io/out-of-service or delete {name} with --force"
+    return Trouble("NodeLost", f"{name} can't end on {node}, which doesn't answer: {help_}", needs_help=False)
 
 
 def _of_container(pod: str, container: Mapping[str, Any]) -> Trouble | None:

@@ -58,10 +58,13 @@ async def reconcile(sink: Ref, edges: Edges, *, may_upgrade: bool = True) -> Out
     refused = await _carry_out(planned.actions, observed.sink, edges)
     if refused is None and any(map(is_release, planned.actions)):
         return Outcome(actions=len(planned.actions))
-    status = planned.status if refused is None else statuses.refused(planned.status, before, refused, now)
+    status, events = planned.status, planned.events
+    if refused is not None:
+        status = statuses.refused(status, before, refused, now)
+        events = statuses.events_of(before, status)
     if status != before:
         await write_status(status, observed.sink, edges.cluster)
-        for event in statuses.events_of(before, status):
+        for event in events:
             await edges.cluster.emit(observed.sink, event)
     return Outcome(
         requeue_after=planned.requeue_after if refused is None else REFUSED_SECONDS,

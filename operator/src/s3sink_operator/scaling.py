@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from s3sink_operator import names
 from s3sink_operator.fleet import Fleet, Slot, is_mounted, is_terminating, uid_of
-from s3sink_operator.pods import trouble_of
+from s3sink_operator.pods import is_node_lost, trouble_of
 from s3sink_operator.state import Action, Delete, Drain, Object, Report, Resume, ref_of
 
 
@@ -214,7 +214,7 @@ def _tell(slot: Slot, epoch: str) -> tuple[Action, ...]:
 
 
 def _blocked(slot: Slot, epoch: str) -> str | None:
-    if slot.pod is None or is_terminating(slot.pod):
+    if slot.pod is None or (is_terminating(slot.pod) and not is_node_lost(slot.pod)):
         return None  # a new one comes, or a Job
     name, report = slot.pod["metadata"]["name"], slot.report
     if slot.claim is None:
