@@ -48,11 +48,11 @@ class Told:
         await asyncio.sleep(0)
 
 
-async def followed(directory: Path, until: int, *answers: Answer) -> tuple[Told, Script]:
+async def followed(directory: Path, until: int, *answers: Answer, quiet: float = 60.0) -> tuple[Told, Script]:
     """Follow until so many requests were made and the last one is being answered."""
     told = Told()
     async with scripted(*answers, streams(then_waits=True)) as script:
-        api = await ApiServer.connect(kubeconfig(directory, script))
+        api = await ApiServer.connect(kubeconfig(directory, script), quiet=quiet)
         task = asyncio.create_task(follow(api, WATCHED, told.hooks, pause=told.pause, jitter=lambda: 0.0))
         async with asyncio.timeout(20):
             await script.requests(until)
@@ -90,6 +90,13 @@ async def test_a_quiet_stream_that_ends_goes_on(tmp_path: Path) -> None:
     assert versions(script) == ["list", "10", "10", "10"]
     assert told.relists == 0
     assert all(pause > 0 for pause in told.pauses), "one that always ends at once makes no busy loop"
+
+
+async def test_a_stream_that_hangs_goes_on(tmp_path: Path) -> None:
+    hung = streams(change("ADDED", "a", 11), then_waits=True)
+    told, script = await followed(tmp_path, 4, page(10), hung, streams(then_waits=True), quiet=0.2)
+    assert versions(script) == ["list", "10", "11", "11"]
+    assert (told.names, told.relists) == (["a"], 0)
 
 
 async def test_a_stream_that_breaks_goes_on(tmp_path: Path) -> None:

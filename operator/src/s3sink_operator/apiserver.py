@@ -74,14 +74,18 @@ class Credentials:
 class ApiServer:
     """A pool of connections to one API server, as one user."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, *, quiet: float = QUIET_SECONDS) -> None:
+        """``quiet``: seconds after which a watch that says nothing is ended."""
         api.user_agent = "s3sink-operator"
         self._api = api
+        self._quiet = quiet
         # Discovery happens only if the dynamic client is awaited; what is wanted of it are its requests.
         self._dynamic = DynamicClient(api)
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
+    async def connect(
+        cls, kubeconfig: str | None = None, context: str | None = None, *, quiet: float = QUIET_SECONDS
+    ) -> Self:
         """As kubectl does it: the file given, else ``$KUBECONFIG``, else the service account of a pod, else
         ``~/.kube/config``. Nothing is sent yet. Raises NotConfigured."""
         settings = client.Configuration()
@@ -95,7 +99,7 @@ class ApiServer:
             # Else aiohttp looks for proxies and a netrc file at each request, in threads: half of what one costs.
             settings.proxy = settings.proxy or _proxy(settings.host)
             settings.client_session_kwargs = {"trust_env": False}
-            return cls(client.ApiClient(settings))
+            return cls(client.ApiClient(settings), quiet=quiet)
         except (
             config.ConfigException,
             YAMLError,
@@ -141,7 +145,7 @@ class ApiServer:
         Raises Expired, Refused, NotFound or Unavailable.
         """
         limits = aiohttp.ClientTimeout(
-            total=WATCH_SECONDS + 10, sock_connect=CONNECT_SECONDS, sock_read=QUIET_SECONDS
+            total=WATCH_SECONDS + 10, sock_connect=CONNECT_SECONDS, sock_read=self._quiet
         )
         asked = {
             "watch": "true",
