@@ -1,11 +1,16 @@
-"""Carries out actions: each becomes one request, to the API server or to an ingester."""
+"""Carries out actions: each becomes one request, to the API server or to an ingester.
+
+They are done in order and the first that fails ends them, since later ones may build on it; the next reconcile starts
+from what is there then. Only what an ingester doesn't do holds up nothing else.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from s3sink_operator import names
-from s3sink_operator.errors import Refused
+from s3sink_operator.errors import IngesterError, Refused
 from s3sink_operator.state import (
     Action,
     Apply,
@@ -18,6 +23,24 @@ from s3sink_operator.state import (
     Resume,
     SetFinalizer,
 )
+
+log = logging.getLogger(__name__)
+
+
+async def carry_out(
+    actions: tuple[Action, ...], sink: Object, cluster: Cluster, ingesters: Ingesters
+) -> str | None:
+    """What the API server says to the first action that it refuses; None if it refuses none. Raises ``Unavailable``
+    and ``Conflict``."""
+    for action in actions:
+        log.info("%s", describe(action))
+        try:
+            await execute(action, sink, cluster, ingesters)
+        except IngesterError as error:
+            log.warning("%s: %s", describe(action), error)
+        except Refused as error:
+            return f"{describe(action)}: {error}"
+    return None
 
 
 async def execute(action: Action, sink: Object, cluster: Cluster, ingesters: Ingesters) -> None:

@@ -1,28 +1,20 @@
-"""One reconcile: observe → plan → apply → status. What is to be done is decided in ``plan``; here it is carried out.
-
-Actions are done in order and the first that fails ends them, since later ones may build on it; the next reconcile
-starts from what is there then. Only what an ingester doesn't do holds up nothing else.
-"""
+"""One reconcile: observe → plan → apply → status. What is to be done is decided in ``plan``; here it is carried out."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from s3sink_operator import status as statuses
-from s3sink_operator.errors import IngesterError, Refused
-from s3sink_operator.execution import describe, execute, is_release, write_status
+from s3sink_operator.execution import carry_out, is_release, write_status
 from s3sink_operator.observe import observe
 from s3sink_operator.plan import plan
-from s3sink_operator.state import Action, Cluster, Ingesters, Object, Ref
+from s3sink_operator.state import Cluster, Ingesters, Object, Ref
 
 REFUSED_SECONDS: Final = 300.0
 """When to try again what the API server refused."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ async def reconcile(sink: Ref, edges: Edges, *, may_upgrade: bool = True) -> Out
         return Outcome()
     now, before = edges.clock(), observed.sink.get("status") or {}
     planned = plan(observed, edges.image, now, may_upgrade=may_upgrade)
-    refused = await _carry_out(planned.actions, observed.sink, edges)
+    refused = await carry_out(planned.actions, observed.sink, edges.cluster, edges.ingesters)
     if refused is None and any(map(is_release, planned.actions)):
         return Outcome(actions=len(planned.actions))
     status, events = planned.status, planned.events
@@ -73,16 +65,3 @@ async def reconcile(sink: Ref, edges: Edges, *, may_upgrade: bool = True) -> Out
         refused=refused,
         conditions=tuple(status["conditions"]),
     )
-
-
-async def _carry_out(actions: tuple[Action, ...], sink: Object, edges: Edges) -> str | None:
-    """What the API server says to the first action that it refuses; None if it refuses none."""
-    for action in actions:
-        log.info("%s", describe(action), extra={"sink": sink["metadata"]["name"]})
-        try:
-            await execute(action, sink, edges.cluster, edges.ingesters)
-        except IngesterError as error:
-            log.warning("%s: %s", describe(action), error)
-        except Refused as error:
-            return f"{describe(action)}: {error}"
-    return None
