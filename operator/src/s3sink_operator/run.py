@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -141,7 +141,9 @@ class Operator:
         )
 
 
-async def wait_for_kind(api: ApiServer, vitals: Vitals) -> None:
+async def wait_for_kind(
+    api: ApiServer, vitals: Vitals, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> None:
     """Returns when the API server can be reached and has S3Sinks; says once a minute what is missing."""
     cluster = KubernetesCluster(api, "")
     tries = 0
@@ -159,7 +161,7 @@ async def wait_for_kind(api: ApiServer, vitals: Vitals) -> None:
         if tries % _TELL_EVERY == 0:
             log.warning("waiting for %s", missing)
         tries += 1
-        await asyncio.sleep(_RETRY_SECONDS)
+        await pause(_RETRY_SECONDS)
 
 
 def _stuck(service: Service) -> str | None:
