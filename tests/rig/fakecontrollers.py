@@ -244,21 +244,20 @@ class World:
 
     def _count(self, stateful_set: Json) -> None:
         pods, revision = self._pods_of(stateful_set), revision_of(stateful_set)
-        self.cluster.edit(
-            ref_of(stateful_set),
-            {
-                **stateful_set,
-                "status": {
-                    "observedGeneration": stateful_set["metadata"]["generation"],
-                    "replicas": len(pods),
-                    "readyReplicas": sum(map(_is_ready, pods.values())),
-                    "updatedReplicas": sum(
-                        pod["metadata"]["annotations"]["revision"] == revision for pod in pods.values()
-                    ),
-                    "updateRevision": revision,
-                },
-            },
-        )
+        ready = sum(map(_is_ready, pods.values()))
+        updated = sum(pod["metadata"]["annotations"]["revision"] == revision for pod in pods.values())
+        is_complete = ready == updated == len(pods) == stateful_set["spec"]["replicas"]
+        status = {
+            "observedGeneration": stateful_set["metadata"]["generation"],
+            "replicas": len(pods),
+            "readyReplicas": ready,
+            "updatedReplicas": updated,
+            "updateRevision": revision,
+            "currentRevision": revision
+            if is_complete
+            else stateful_set.get("status", {}).get("currentRevision", revision),
+        }
+        self.cluster.edit(ref_of(stateful_set), {**stateful_set, "status": status})
 
     def _provision(self) -> None:
         """Binds claims and grows volumes."""
