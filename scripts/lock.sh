@@ -21,3 +21,4 @@ compile operator operator/pyproject.toml --constraint requirements/dev.lock
 compile build --group pyproject.toml:build --constraint requirements/dev.lock
 compile bootstrap-uv --group pyproject.toml:uv
 compile bootstrap-go --group pyproject.toml:go
+compile syft --group pyproject.toml:syft
