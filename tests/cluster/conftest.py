@@ -54,8 +54,9 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _only_operator(control_plane: ControlPlane) -> Iterator[Operator]:
+    """Not for the session: modules that ask for none have the control plane to themselves."""
     with Operator(control_plane) as started:
         yield started
 

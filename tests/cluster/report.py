@@ -56,6 +56,7 @@ def main() -> None:
         no_bucket.wait_condition("DestinationReachable", "False")
         s3_away.wait_condition("DestinationReachable", "False")
         blocked.wait_condition("Draining", "True", "Blocked")
+        healthy.wait(lambda: "oldestRecordTime" not in healthy.now["status"]["buffer"], "empty buffer")
 
         say(plane, "get", "s3sink", "--output=wide")
         for sink in (healthy, no_secret, no_bucket, s3_away, blocked):

@@ -150,6 +150,19 @@ CASES = (
         "1 of 2 ingesters run what was applied last",
     ),
     Case(
+        "about to be rolled out: what is known is about the earlier spec",
+        healthy(sink(batch={"window": "5m"}), kids=kids()),
+        "Reconciling",
+        ("True", "RollingOut"),
+        "the StatefulSet is being brought up to date",
+    ),
+    Case(
+        "made, but never ready",
+        healthy(kids=kids(currentRevision="a", updateRevision="b")),
+        "Reconciling",
+        ("True", "RollingOut"),
+    ),
+    Case(
         "not seen by its controller",
         healthy(kids=kids(observedGeneration=2)),
         "Reconciling",

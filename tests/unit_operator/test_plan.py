@@ -129,6 +129,7 @@ CASES = (
         "settings that changed: the ConfigMap, then the pods",
         healthy(CHANGED, kids=kids()),
         ("apply ConfigMap events-s3sink", "apply StatefulSet events-s3sink replicas=2"),
+        requeue_after=MOVING_SECONDS,
     ),
     Case(
         "a credential that changed rolls the pods",
@@ -138,6 +139,7 @@ CASES = (
             secrets={"s3": SecretFacts(keys=KEYS, digest="another")},
         ),
         ("apply StatefulSet events-s3sink replicas=2",),
+        requeue_after=MOVING_SECONDS,
     ),
     Case(
         "an object that is ending isn't applied",
@@ -246,7 +248,13 @@ CASES = (
         ("apply Service events-s3sink",),
     ),
     # ---- another image
-    Case("upgraded in its turn", healthy(), ("apply StatefulSet events-s3sink replicas=2",), image=NEWER),
+    Case(
+        "upgraded in its turn",
+        healthy(),
+        ("apply StatefulSet events-s3sink replicas=2",),
+        image=NEWER,
+        requeue_after=MOVING_SECONDS,
+    ),
     Case(
         "until then everything else goes on",
         healthy(CHANGED, kids=kids(CHANGED, without=(SERVICE,))),
@@ -354,6 +362,11 @@ class TestUpgrading:
 
     def test_one_that_rolls(self) -> None:
         assert plan(healthy(kids={**kids(), SET: {**kids()[SET], "status": {}}}), IMAGE, NOW).is_upgrading
+
+    def test_one_whose_new_pods_were_never_ready(self) -> None:
+        """They count as updated from the moment they are made; whether the image starts at all isn't known yet."""
+        status = {**kids()[SET]["status"], "currentRevision": "a", "updateRevision": "b"}
+        assert plan(healthy(kids={**kids(), SET: {**kids()[SET], "status": status}}), IMAGE, NOW).is_upgrading
 
     def test_one_that_isn_t_there(self) -> None:
         assert not plan(observed(kids={}), IMAGE, NOW).is_upgrading

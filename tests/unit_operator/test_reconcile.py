@@ -87,6 +87,7 @@ class TestRefused:
         assert operator.log == [
             "apply ConfigMap events-s3sink ",
             "apply S3Sink events status",
+            "emit RollingOut",
             "emit ApplyRefused",
         ]
         assert (outcome.requeue_after, outcome.refused is not None) == (REFUSED_SECONDS, True)

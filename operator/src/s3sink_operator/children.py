@@ -41,6 +41,8 @@ class Children:
     """Children of kinds that the API server doesn't have."""
     differing: frozenset[Ref] = field(default=frozenset())
     """Children that aren't as rendered, also those that nothing can be done about now."""
+    is_rolling: bool = False
+    """Applying rolls the pods: what the StatefulSet's status says is about an earlier spec."""
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -51,7 +53,7 @@ class Children:
 def compare(observed: Observed, rendered: Sequence[Object], optional: Iterable[Ref]) -> Children:
     """Decide. ``rendered``: in the order of applying. ``optional``: deleted where they aren't rendered."""
     wanted = [one for one in rendered if _can_be(ref_of(one), observed)]
-    applies, differing = [], set()
+    applies, differing, is_rolling = [], set(), False
     for manifest in wanted:
         ref = ref_of(manifest)
         live = observed.children.get(ref)
@@ -62,6 +64,7 @@ def compare(observed: Observed, rendered: Sequence[Object], optional: Iterable[R
         differing.add(ref)
         if live is None or _may_touch(live, observed.sink):
             applies.append(Apply(manifest, reason))
+            is_rolling |= live is not None and ref.resource == STATEFUL_SET and _rolls(live, manifest, reason)
     refs = {ref_of(manifest) for manifest in wanted}
     return Children(
         applies=tuple(applies),
@@ -73,6 +76,7 @@ def compare(observed: Observed, rendered: Sequence[Object], optional: Iterable[R
             if not _can_be(ref_of(one), observed)
         ),
         differing=frozenset(differing),
+        is_rolling=is_rolling,
     )
 
 
@@ -111,6 +115,12 @@ def scaled(stateful_set: Object, replicas: int) -> Object:
         "metadata": {**kept, "annotations": annotations},
         "spec": {**stateful_set["spec"], "replicas": replicas},
     }
+
+
+def _rolls(live: Object, manifest: Object, reason: str) -> bool:
+    """What was dropped from a rendering can't be seen where it stands: it may be in the template."""
+    template = manifest["spec"]["template"]
+    return reason == drift.DROPPED or not drift.contains(live["spec"].get("template"), template)
 
 
 def _can_be(ref: Ref, observed: Observed) -> bool:

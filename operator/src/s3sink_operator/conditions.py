@@ -81,6 +81,8 @@ def reconciling(facts: Facts) -> Condition:
         return Condition("Reconciling", "True", "ScalingUp", text)
     if _undrained(facts):
         return Condition("Reconciling", "True", "Draining", "volumes without a pod are being emptied")
+    if facts.is_outdated:
+        return Condition("Reconciling", "True", "RollingOut", "the StatefulSet is being brought up to date")
     if not rollout.is_done:
         text = f"{rollout.updated} of {facts.fleet.replicas} ingesters run what was applied last"
         return Condition("Reconciling", "True", "RollingOut", text)

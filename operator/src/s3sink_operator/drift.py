@@ -13,6 +13,9 @@ from typing import Any, Final
 from s3sink_operator import names, quantities
 from s3sink_operator.state import Object
 
+DROPPED: Final = "what is wanted has changed"
+"""The reason where a field was dropped from a rendering."""
+
 _KEYS: Final = {
     "containers": ("name",),
     "env": ("name",),
@@ -39,7 +42,7 @@ def difference(live: Object, rendered: Object) -> str | None:
     if path is not None:
         return f"{path} isn't as it should be"
     if _hash(live) != _hash(rendered):
-        return "what is wanted has changed"
+        return DROPPED
     return None
 
 

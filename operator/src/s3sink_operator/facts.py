@@ -23,7 +23,7 @@ class Rollout:
     ready: int
     updated: int
     is_done: bool
-    """Every pod runs what was applied last."""
+    """Every pod runs what was applied last, and each of them was ready since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class Facts:
     """What stands where a child should be."""
     unserved: tuple[str, ...]
     """Children of kinds that the API server doesn't have."""
+    is_outdated: bool
+    """The StatefulSet's pods are about to be rolled: what its status says is about an earlier spec."""
     scaling: Scaling
     growth: Growth | None
     """None while the sink is being deleted."""
@@ -85,9 +87,12 @@ def rollout_of(stateful_set: Object | None) -> Rollout:
     wanted = stateful_set["spec"].get("replicas", 1)
     replicas, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
     seen = status.get("observedGeneration", 0) >= stateful_set["metadata"].get("generation", 1)
+    # A pod counts as updated when it was created. The revision becomes the current one when all are ready: until then
+    # nobody knows whether the new version starts at all.
+    is_current = status.get("currentRevision") == status.get("updateRevision")
     return Rollout(
         replicas=replicas,
         ready=status.get("readyReplicas", 0),
         updated=updated,
-        is_done=seen and replicas == updated == wanted,
+        is_done=seen and is_current and replicas == updated == wanted,
     )

@@ -36,7 +36,7 @@ from s3sink_operator.state import (
 from s3sink_operator.status import events_of, image_of, status_of
 from s3sink_operator.wishes import Wishes, wishes_of
 
-DRAINING_SECONDS: Final = 5.0
+DRAINING_SECONDS: Final = 2.0
 """When to look again while pods empty their volumes: only they can tell how far they are."""
 MOVING_SECONDS: Final = 15.0
 """When to look again while something else moves. What comes of it is watched; this is for what nobody tells."""
@@ -258,6 +258,7 @@ def _facts(
         problems=scene.problems,
         conflicts=() if compared is None else compared.conflicts,
         unserved=() if compared is None else compared.unserved,
+        is_outdated=compared is not None and compared.is_rolling,
         scaling=scaled,
         growth=grown,
         deletion=deletion,
