@@ -180,7 +180,11 @@ def _secret(namespace: str, name: str, api: Api, optional: bool | None) -> dict[
 
 
 def _settings(data: bytes, mounts: Mapping[str, Path], pod: Object) -> bytes:
-    settings: Object = yaml.safe_load(translate(data.decode(), mounts))
+    """For this pod's folders and address. What isn't a mapping isn't ours to judge: the ingester does."""
+    text = translate(data.decode(), mounts)
+    settings = yaml.safe_load(text)
+    if not isinstance(settings, dict):
+        return text.encode()
     for group in ("source", "admin"):
         settings[group] = {**(settings.get(group) or {}), "host": pod["status"]["podIP"]}
     return yaml.safe_dump(settings, sort_keys=False).encode()
