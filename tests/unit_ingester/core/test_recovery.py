@@ -676,3 +676,34 @@ async def test_a_random_byte_anywhere(seed: int) -> None:
     for _ in range(machine.rng.randrange(3)):
         await still_works(machine)
     await finish_and_check(machine, lost=60 if last_frame_hit or path.startswith("objects") else 1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_names_of_spares_that_are_lost_are_no_damage(seed: int) -> None:
+    """Two segments became spares and one of them a segment again; then the power goes before a name is durable."""
+    machine = Machine(seed)
+    store = await machine.start()
+    await machine.settle()
+    store.flusher.release_spares()
+    machine.lanes.held.add("chunk-files")
+    while store.log.segment_count < 3:
+        machine.send(partitions=4, records=8)
+        await machine.settle()
+    machine.lanes.held.clear()
+    await machine.settle()
+    assert store.log.spares_wanted == 0
+    before = machine.fake.before
+
+    def cut_power(operation: str, path: str) -> None:
+        if (operation, path) == ("sync_dir", "journal"):
+            machine.cut_power_after(0)
+        before(operation, path)
+
+    machine.fake.before = cut_power
+    while machine.on:
+        machine.send(partitions=4, records=8)
+        await machine.turns(20)
+    await machine.power_loss()
+    status = await machine.finish()
+    machine.ledger.check()
+    assert status.damage == ()

@@ -227,7 +227,9 @@ class Log:
         header = SegmentHeader(
             FORMAT_VERSION, SystemRandom().getrandbits(32), self._store_id, self._next_segment_id
         )
-        spare = self._spares.pop() if self._spares else None
+        # The oldest first: if its new name and that of a later spare are lost with the power, what is missing is then
+        # the beginning of the journal, which nobody needs, and not something in its middle.
+        spare = self._spares.pop(0) if self._spares else None
         self._sequence += 1
         return _Rotation(header, self._sequence - 1, snapshot, spare, room, may_be_small)
 
