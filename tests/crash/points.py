@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from random import Random
 
-from s3sink_ingester.disk import Buffer, Disk, File, Lock, Usage
+from s3sink_ingester.disk import Buffer, Disk, File, Lock, Reader, Usage
 from s3sink_ingester.objects import ObjectStore, PutOutcome, SealedObject
 
-READING = frozenset({"read", "view", "listdir"})
+READING = frozenset({"read", "reader", "view", "listdir"})
 """Operations that change nothing: there is only a point before them."""
 
 KILL = "KILL"
@@ -168,6 +168,10 @@ class PointDisk:
     def view(self, path: str) -> memoryview:
         self._points.before("view", kind_of(path))
         return self._disk.view(path)
+
+    def reader(self, path: str) -> Reader:
+        self._points.before("reader", kind_of(path))
+        return self._disk.reader(path)
 
     def rename(self, source: str, target: str) -> None:
         kind = kind_of(target)

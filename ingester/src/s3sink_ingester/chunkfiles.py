@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from s3sink_ingester.chunks import chunk_path
 from s3sink_ingester.disk import Disk, File
@@ -14,15 +13,6 @@ SYNC_FS_THRESHOLD = 16
 """From so many dirty files on, one syncfs costs less than a sync for each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """``parts`` joined go to a chunk's file at ``offset``."""
-
-    chunk_id: int
-    offset: int
-    parts: Sequence[bytes]
-
-
 class ChunkFiles:
     """No descriptor stays open: ten thousand partitions need none between two writes."""
 
@@ -31,16 +21,14 @@ class ChunkFiles:
         self._dirty: set[int] = set()
         self._names_changed = False
 
-    def write(self, write: Write) -> int:
-        """Write one chunk's pending bytes and return how many. Raises ``OSError``; writing again is safe."""
-        file = self._open(write)
+    def write(self, chunk_id: int, offset: int, parts: Sequence[bytes]) -> None:
+        """Write ``parts``, joined, at ``offset`` in a chunk's file. Raises ``OSError``; writing again is safe."""
+        file = self._open(chunk_id, offset)
         try:
-            self._dirty.add(write.chunk_id)
-            data = write.parts[0] if len(write.parts) == 1 else b"".join(write.parts)
-            file.pwrite(data, write.offset)
+            self._dirty.add(chunk_id)
+            file.pwrite(parts[0] if len(parts) == 1 else b"".join(parts), offset)
         finally:
             file.close()
-        return len(data)
 
     def sync(self) -> None:
         """Make every write so far durable. Raises ``OSError``: what was written is then unknown."""
@@ -63,14 +51,13 @@ class ChunkFiles:
         self._dirty.discard(chunk_id)
         self._disk.unlink(chunk_path(chunk_id), missing_ok=True)
 
-    def _open(self, write: Write) -> File:
-        path = chunk_path(write.chunk_id)
-        if write.offset:
+    def _open(self, chunk_id: int, offset: int) -> File:
+        path = chunk_path(chunk_id)
+        if offset:
             return self._disk.open(path)
         self._names_changed = True
         try:
             return self._disk.create(path)
-        except (
-            FileExistsError
-        ):  # an earlier write of it failed, or its process was killed before it synced the name
+        except FileExistsError:
+            # An earlier write of it failed, or its process was killed before it synced the name.
             return self._disk.open(path)

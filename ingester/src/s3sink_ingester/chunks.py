@@ -12,16 +12,24 @@ table (``restore``), so that a restart and a live process can't disagree.
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from random import Random
+from typing import Final, NamedTuple, TypeAlias
 
 from s3sink_ingester.journal import entries
 from s3sink_ingester.journal.entries import Definition, OpenChunk, Snapshot, Totals
 from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.policy import BatchLimits, SealReason, time_to_seal, window_start
 from s3sink_ingester.records import Batch, Kind, Partition
+
+PART_OVERHEAD: Final = 64
+"""Of a payload in memory: the object around its bytes, the slot in its list, and what the allocator rounds up."""
+
+_NO_SPANS: Final = array("Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,11 @@ class Now:
 
 
 class Chunk:
-    """One chunk that isn't sealed yet. ``length`` and ``records`` count what is committed."""
+    """One chunk that isn't sealed yet. ``length`` and ``records`` count what is committed.
+
+    Its first ``flushed`` bytes are in its file, then up to ``taken`` on the way there; the rest is *pending*. The
+    journal has all that is pending (``spans``), memory the newest appends of it (``parts``).
+    """
 
     __slots__ = (
         "closed",
@@ -46,16 +58,22 @@ class Chunk:
         "definition",
         "encoded",
         "flushed",
-        "flushing",
+        "id",
         "in_flight",
+        "kind",
         "length",
-        "pending",
-        "pending_bytes",
+        "parts",
         "records",
+        "spans",
+        "taken",
+        "window_start",
     )
 
     def __init__(self, definition: Definition, deadline: float, reason: SealReason) -> None:
+        self.id = definition.chunk_id
         self.definition = definition
+        self.kind = definition.kind
+        self.window_start = definition.window_start
         self.encoded = definition.encode()
         self.deadline = deadline
         self.deadline_reason = reason
@@ -63,15 +81,41 @@ class Chunk:
         self.records = 0
         self.in_flight = False
         self.closed: SealReason | None = None
-        self.pending: list[bytes] = []  # committed, not yet in the chunk's file
-        self.pending_bytes = 0
-        self.flushed = 0  # bytes in the chunk's file
-        self.flushing = False  # some of its bytes are on the way to the file
+        self.flushed = 0
+        self.taken = 0
+        self.spans = array("Q")  # position and length of each append in turn
+        self.parts: list[bytes] = []
 
     @property
-    def id(self) -> int:
-        """Unique in the life of the volume."""
-        return self.definition.chunk_id
+    def flushing(self) -> bool:
+        """Whether some of its bytes are on the way to its file: only one write may be."""
+        return self.taken != self.flushed
+
+    @property
+    def pending_bytes(self) -> int:
+        """Committed, not in its file nor on the way there."""
+        return self.length - self.taken
+
+    def pending(self) -> Pending:
+        """What is pending now; more of it may become so in a chunk that is open."""
+        return Pending(self, self.taken, self.length - self.taken, self.spans, self.parts)
+
+
+class Pending(NamedTuple):
+    """Appends of a chunk, taken to be written at ``offset`` in its file, or into its object."""
+
+    chunk: Chunk
+    offset: int
+    length: int
+    spans: array[int]
+    """Of all of them."""
+    parts: list[bytes]
+    """The payloads of the last of them."""
+
+    @property
+    def missing(self) -> array[int]:
+        """The spans of those whose payloads must be read from the journal."""
+        return self.spans[: len(self.spans) - 2 * len(self.parts)]
 
 
 def chunk_path(chunk_id: int) -> str:
@@ -79,63 +123,59 @@ def chunk_path(chunk_id: int) -> str:
     return f"chunks/{chunk_id:016x}.raw"
 
 
-class Gathered:
-    """Payloads of one partition in one group, in arrival order."""
-
-    __slots__ = ("bytes", "partition", "payloads", "records")
-
-    def __init__(self, partition: Partition, payload: bytes, records: int) -> None:
-        self.partition = partition
-        self.payloads = [payload]
-        self.bytes = len(payload)
-        self.records = records
-
-
 class Group:
-    """What is gathered for one sync."""
+    """What is gathered for one sync: batches by the names of their partitions, in arrival order."""
 
-    __slots__ = ("bytes", "gathered")
+    __slots__ = ("batches", "bytes")
 
     def __init__(self) -> None:
-        self.gathered: dict[str, Gathered] = {}
+        self.batches: defaultdict[str, list[Batch]] = defaultdict(list)
         self.bytes = 0
 
     def add(self, batches: Sequence[Batch]) -> None:
         """Add the records of one request."""
-        for partition, payload, records in batches:
-            size = len(payload)
-            self.bytes += size
-            found = self.gathered.get(partition.name)
-            if found is None:
-                self.gathered[partition.name] = Gathered(partition, payload, records)
-            else:
-                found.payloads.append(payload)
-                found.bytes += size
-                found.records += records
+        gathered = self.batches
+        size = 0
+        for batch in batches:
+            gathered[batch[0].name].append(batch)
+            size += len(batch[1])
+        self.bytes += size
 
 
-@dataclass(slots=True)
+Append: TypeAlias = tuple[Chunk, bytes, int]
+"""(chunk, payload, number of records)."""
+
+
 class Placement:
     """A group with a chunk for each of its partitions: not yet committed."""
 
-    appends: list[tuple[Chunk, Gathered]] = field(default_factory=list)
-    created: list[Chunk] = field(default_factory=list)
+    __slots__ = ("appends", "created", "size", "words")
 
-    def encode(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    def __init__(self, size: int = 0) -> None:
+        self.appends: list[Append] = []
+        self.created: list[Chunk] = []
+        self.size = size  # bytes of all payloads
+        self.words: list[int] = []  # of the appends, as ``entries.encode_appends`` takes them
+
+    def encode(self) -> tuple[list[bytes], bytes, list[bytes]]:
         """Definitions, appends and payloads for the journal."""
-        appends = [
-            entries.encode_append(c.definition.chunk_id, c.length, g.bytes, g.records)
-            for c, g in self.appends
-        ]
-        payloads = [payload for _, g in self.appends for payload in g.payloads]
-        return [chunk.encoded for chunk in self.created], appends, payloads
+        payloads = [payload for _, payload, _ in self.appends]
+        return [chunk.encoded for chunk in self.created], entries.encode_appends(self.words), payloads
+
+
+def _held(parts: Sequence[bytes]) -> int:
+    """Memory that payloads take up, bytes."""
+    return sum(map(len, parts)) + PART_OVERHEAD * len(parts)
 
 
 class ChunkTable:
     """All chunks and sealed objects of a volume."""
 
-    def __init__(self, limits: BatchLimits, rng: Random) -> None:
+    def __init__(self, limits: BatchLimits, rng: Random, *, held_chunks: int) -> None:
+        """``held_chunks``: chunks up to which payloads are kept in memory. With more of them each has so few that
+        memory is full before it is worth a write, and the journal has them all."""
         self._limits = limits
+        self._held_chunks = held_chunks
         self._rng = rng
         self._next_id = 1
         self._deadlines: list[tuple[float, int]] = []
@@ -148,7 +188,7 @@ class ChunkTable:
         self.uploaded = 0
         self.quarantined = 0
         self.raw_bytes = 0
-        self.pending_bytes = 0
+        self.held_bytes = 0
         self.sealed_bytes = 0
         self.accepted_by_kind = [0] * len(Kind)
 
@@ -156,45 +196,62 @@ class ChunkTable:
 
     def place(self, group: Group, now: Now) -> Placement:
         """Give every payload of the group a chunk, opening and closing chunks as the limits say."""
-        placement = Placement()
+        placement = Placement(group.bytes)
         start = window_start(now.wall, self._limits.window)
         max_bytes = self._limits.max_bytes
-        for name, gathered in group.gathered.items():
-            chunk = self.open.get(name)
+        get, append, words = self.open.get, placement.appends.append, placement.words
+        for name, batches in group.batches.items():
+            if len(batches) == 1:
+                partition, payload, records = batches[0]
+            else:
+                partition = batches[0][0]
+                payload = b"".join([batch[1] for batch in batches])
+                records = sum([batch[2] for batch in batches])
+            size = len(payload)
+            chunk = get(name)
             if chunk is not None:
-                if chunk.definition.window_start != start:
+                if chunk.window_start != start:
                     self.close(chunk, SealReason.WINDOW)
                     chunk = None
-                elif chunk.length and chunk.length + gathered.bytes > max_bytes:
+                elif chunk.length and chunk.length + size > max_bytes:
                     self.close(chunk, SealReason.BYTES)
                     chunk = None
             if chunk is None:
-                chunk = self._open(gathered.partition, start, now)
+                chunk = self._open(partition, start, now)
                 placement.created.append(chunk)
             chunk.in_flight = True
-            placement.appends.append((chunk, gathered))
+            append((chunk, payload, records))
+            words += (chunk.id, chunk.length, entries.append_size(size, records))
         return placement
 
-    def commit(self, placement: Placement) -> None:
-        """The group is durable: its records are accepted."""
+    def commit(self, placement: Placement, position: int) -> None:
+        """The group is durable: its records are accepted. ``position``: where its payloads begin in the journal."""
+        hold = len(self.unsealed) <= self._held_chunks
+        if hold:
+            self.held_bytes += placement.size + PART_OVERHEAD * len(placement.appends)
+        elif self.held_bytes:
+            self.drop_held()
         max_bytes = self._limits.max_bytes
-        for chunk, gathered in placement.appends:
-            size = gathered.bytes
+        by_kind = self.accepted_by_kind
+        for chunk, payload, records in placement.appends:
+            size = len(payload)
             chunk.in_flight = False
-            chunk.pending.extend(gathered.payloads)
-            chunk.pending_bytes += size
-            chunk.length += size
-            chunk.records += gathered.records
-            self.pending_bytes += size
-            self.raw_bytes += size
-            self.accepted += gathered.records
-            self.accepted_by_kind[gathered.partition.kind] += gathered.records
-            if chunk.length >= max_bytes and chunk.closed is None:
+            chunk.spans.append(position)
+            chunk.spans.append(size)
+            if hold:
+                chunk.parts.append(payload)
+            chunk.records += records
+            by_kind[chunk.kind] += records
+            self.accepted += records
+            position += size
+            chunk.length = length = chunk.length + size
+            if length >= max_bytes and chunk.closed is None:
                 self.close(chunk, SealReason.BYTES)
+        self.raw_bytes += placement.size
 
     def abort(self, placement: Placement) -> None:
         """The group was not written: as if it had never been placed."""
-        for chunk, _ in placement.appends:
+        for chunk, _, _ in placement.appends:
             chunk.in_flight = False
         for chunk in placement.created:
             self.unsealed.pop(chunk.id, None)
@@ -240,7 +297,8 @@ class ChunkTable:
     def add_sealed(self, sealed: SealedObject) -> None:
         """The chunk's sealed object is in the journal: its raw bytes aren't needed any more."""
         chunk = self.unsealed.pop(sealed.chunk_id)
-        self.pending_bytes -= chunk.pending_bytes
+        self.held_bytes -= _held(chunk.parts)
+        chunk.parts = []
         self.raw_bytes -= chunk.length
         self._add_sealed(sealed)
 
@@ -257,26 +315,31 @@ class ChunkTable:
 
     # ---- pending bytes go to files
 
-    def detach_pending(self, chunk: Chunk) -> list[bytes]:
-        """Take the pending payloads of a chunk to write them at ``chunk.flushed``."""
-        parts, chunk.pending = chunk.pending, []
-        self.pending_bytes -= chunk.pending_bytes
-        chunk.pending_bytes = 0
-        chunk.flushing = True
-        return parts
+    def detach(self, chunk: Chunk) -> Pending:
+        """Take what is pending, to write it to the chunk's file."""
+        pending = chunk.pending()
+        self.held_bytes -= _held(chunk.parts)
+        chunk.spans = array("Q")
+        chunk.parts = []
+        chunk.taken = chunk.length
+        return pending
 
-    def flushed(self, chunk: Chunk, size: int) -> None:
-        """``size`` bytes that were detached are in the file."""
-        chunk.flushing = False
-        chunk.flushed += size
+    def flushed(self, chunk: Chunk) -> None:
+        """What was detached is in the file."""
+        chunk.flushed = chunk.taken
 
-    def flush_failed(self, chunk: Chunk, parts: list[bytes], size: int) -> None:
-        """They aren't: they are pending again."""
-        chunk.flushing = False
-        chunk.pending = parts + chunk.pending
-        chunk.pending_bytes += size
-        if chunk.id in self.unsealed:
-            self.pending_bytes += size
+    def flush_failed(self, pending: Pending) -> None:
+        """It isn't: it is pending again, and only the journal has it."""
+        chunk = pending.chunk
+        chunk.taken = chunk.flushed
+        chunk.spans = pending.spans + chunk.spans
+
+    def drop_held(self) -> None:
+        """Keep no payload in memory: the journal has them."""
+        for chunk in self.unsealed.values():
+            if chunk.parts:
+                chunk.parts = []
+        self.held_bytes = 0
 
     # ---- the state as a whole
 
@@ -290,14 +353,14 @@ class ChunkTable:
         totals = Totals(self.accepted, self.uploaded, self.quarantined)
         return entries.encode_snapshot(self._next_id, totals, chunks, list(self._sealed_encoded.values()))
 
-    def restore(self, snapshot: Snapshot, pending: Mapping[int, bytes], now: Now) -> None:
-        """Take over a recovered state; ``pending`` has the bytes of each chunk that its file lacks."""
+    def restore(self, snapshot: Snapshot, pending: Mapping[int, array[int]], now: Now) -> None:
+        """Take over a recovered state; ``pending`` has the spans of what each chunk's file lacks."""
         self._next_id = snapshot.next_chunk_id
         self.accepted = snapshot.totals.accepted
         self.uploaded = snapshot.totals.uploaded
         self.quarantined = snapshot.totals.quarantined
         for one in snapshot.open:
-            self._restore_open(one, pending.get(one.definition.chunk_id, b""), now)
+            self._restore_open(one, pending.get(one.definition.chunk_id, _NO_SPANS), now)
         for sealed in snapshot.sealed:
             self._add_sealed(sealed)
 
@@ -320,7 +383,7 @@ class ChunkTable:
 
     def dirty(self) -> Iterator[Chunk]:
         """Chunks with pending bytes that aren't on their way to a file."""
-        return (one for one in self.unsealed.values() if one.pending_bytes and not one.flushing)
+        return (one for one in self.unsealed.values() if one.length > one.taken == one.flushed)
 
     def _open(self, partition: Partition, start: int, now: Now) -> Chunk:
         definition = Definition(self._next_id, partition.name, partition.kind, start, round(now.wall * 1000))
@@ -336,18 +399,15 @@ class ChunkTable:
         heappush(self._deadlines, (chunk.deadline, definition.chunk_id))
         return chunk
 
-    def _restore_open(self, one: OpenChunk, pending: bytes, now: Now) -> None:
+    def _restore_open(self, one: OpenChunk, spans: array[int], now: Now) -> None:
         previous = self.open.get(one.definition.name)
         if previous is not None:  # it was closed, and not sealed, when the process ended
             self.close(previous, SealReason.WINDOW)
         chunk = self._add(one.definition, one.definition.opened_at / 1000, now)
         chunk.length = one.length
         chunk.records = one.records
-        chunk.flushed = one.length - len(pending)
-        if pending:
-            chunk.pending.append(pending)
-            chunk.pending_bytes = len(pending)
-            self.pending_bytes += len(pending)
+        chunk.flushed = chunk.taken = one.length - sum(spans[1::2])
+        chunk.spans = array("Q", spans)
         self.raw_bytes += one.length
 
     def _add_sealed(self, sealed: SealedObject) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 
-from s3sink_ingester.chunkfiles import ChunkFiles, Write
-from s3sink_ingester.chunks import Chunk, ChunkTable
+from s3sink_ingester.chunkfiles import ChunkFiles
+from s3sink_ingester.chunks import Chunk, ChunkTable, Pending
 from s3sink_ingester.disk import FULL_DISK, Disk
 from s3sink_ingester.journal import segment
 from s3sink_ingester.journal.log import Log
 from s3sink_ingester.journal.segment import Spare
+from s3sink_ingester.journal.spans import Extent, SpanReader
 from s3sink_ingester.lanes import Lane, Outcome
 from s3sink_ingester.volume import put_aside
 
 _log = logging.getLogger(__name__)
+
+PORTION_BYTES = 8 << 20
+"""Payloads that are read from the journal at a time. Each time costs a walk through the segments."""
 
 
 class FlusherStats:
@@ -32,15 +36,6 @@ class FlusherStats:
         self.checkpoint_seconds = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Detached:
-    """Pending payloads of a chunk on the way to its file."""
-
-    chunk: Chunk
-    parts: list[bytes]
-    write: Write
-
-
 class Flusher:
     """Runs on the loop; its work runs in its lane. A full disk is retried (``retry``); any other error is fatal."""
 
@@ -51,6 +46,7 @@ class Flusher:
         table: ChunkTable,
         log: Log,
         *,
+        held_limit: int,
         on_flushed: Callable[[Chunk], None],
         on_full: Callable[[], None],
         on_failed: Callable[[BaseException], None],
@@ -58,12 +54,17 @@ class Flusher:
         keep_spares: Callable[[], bool],
         damaged: frozenset[int],
     ) -> None:
-        """``damaged``: segments that are moved into the quarantine where others are deleted."""
+        """``held_limit``: bytes of payloads that may wait here in memory; what waits beyond is read from the journal.
+
+        ``damaged``: segments that are moved into the quarantine where others are deleted.
+        """
         self._disk = disk
         self._lane = lane
         self._table = table
         self._log = log
         self._files = ChunkFiles(disk)
+        self._held_limit = held_limit
+        self._held = 0
         self._on_flushed = on_flushed
         self._on_full = on_full
         self._on_failed = on_failed
@@ -81,12 +82,25 @@ class Flusher:
         if self._settling or self._failed:
             return  # a checkpoint is about to flush everything; or nothing can be written any more
         detached = self._detach(chunks)
-        if detached:
+        if not detached:
+            return
+        extents = self._log.extents()
 
-            def done(outcome: Outcome[list[int | OSError]]) -> None:
-                self._written(detached, outcome)
+        def done(outcome: Outcome[list[OSError | None]]) -> None:
+            self._written(detached, outcome)
 
-            self._lane.submit(lambda: self._write(detached), done)
+        self._lane.submit(lambda: self._write(detached, extents), done)
+
+    def load(self, pending: Pending, done: Callable[[Outcome[list[bytes]]], None]) -> None:
+        """Read what is pending of a chunk. In this lane, since it is here that segments are let go."""
+        extents = self._log.extents()
+
+        def read() -> list[bytes]:
+            with closing(SpanReader(self._disk, extents)) as journal:
+                (missing,) = journal.read([pending.missing])
+                return missing + pending.parts
+
+        self._lane.submit(read, done)
 
     def checkpoint(self) -> None:
         """Make all that is committed durable in chunk files, then delete the segments before the current one.
@@ -118,7 +132,7 @@ class Flusher:
         def made(outcome: Outcome[None]) -> None:
             self._making_spare = False
             if outcome.error is None:
-                self._log.adopt({}, [spare])
+                self._log.adopt([], [spare])
             else:
                 _log.warning("no spare segment could be made", extra={"error": str(outcome.error)})
 
@@ -132,12 +146,15 @@ class Flusher:
     def _remove_spare(self, spare: Spare) -> None:
         self._disk.unlink(segment.spare_path(spare.segment_id), missing_ok=True)
 
-    def _detach(self, chunks: Iterable[Chunk]) -> list[_Detached]:
-        found = []
+    def _detach(self, chunks: Iterable[Chunk]) -> list[Pending]:
+        detached = []
         for chunk in chunks:
-            parts = self._table.detach_pending(chunk)
-            found.append(_Detached(chunk, parts, Write(chunk.id, chunk.flushed, parts)))
-        return found
+            pending = self._table.detach(chunk)
+            if self._held + pending.length > self._held_limit:
+                pending = pending._replace(parts=[])
+            self._held += sum(map(len, pending.parts))
+            detached.append(pending)
+        return detached
 
     def _settled(self, started: float) -> None:
         self._settling = False
@@ -148,13 +165,15 @@ class Flusher:
         kept = sound[: self._log.spares_wanted] if self._keep_spares() else []
         detached = self._detach(list(self._table.dirty()))
 
-        def write_and_let_go() -> list[int | OSError]:
-            results = self._write(detached)
-            if not any(isinstance(one, OSError) for one in results):
+        extents = self._log.extents()
+
+        def write_and_let_go() -> list[OSError | None]:
+            results = self._write(detached, extents)
+            if not any(results):
                 self._let_go(older, kept)
             return results
 
-        def done(outcome: Outcome[list[int | OSError]]) -> None:
+        def done(outcome: Outcome[list[OSError | None]]) -> None:
             self._checkpointing = False
             written = self._written(detached, outcome)
             if written:
@@ -166,17 +185,23 @@ class Flusher:
 
         self._lane.submit(write_and_let_go, done)
 
-    def _write(self, detached: Sequence[_Detached]) -> list[int | OSError]:
+    def _write(self, detached: Sequence[Pending], extents: Sequence[Extent]) -> list[OSError | None]:
         """In the lane. A full disk is a result, for each chunk; other errors are raised."""
-        results: list[int | OSError] = []
-        for one in detached:
-            try:
-                results.append(self._files.write(one.write))
-            except OSError as error:
-                if error.errno not in FULL_DISK:
-                    raise
-                results.append(error)
+        results: list[OSError | None] = []
+        with closing(SpanReader(self._disk, extents)) as journal:
+            for some in _portions(detached):
+                missing = journal.read([one.missing for one in some])
+                results += map(self._write_one, some, missing)
         return results
+
+    def _write_one(self, pending: Pending, missing: list[bytes]) -> OSError | None:
+        try:
+            self._files.write(pending.chunk.id, pending.offset, missing + pending.parts)
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            return error
+        return None
 
     def _let_go(self, older: Sequence[Spare], kept: Sequence[Spare]) -> None:
         """In the lane. Oldest first: the oldest segment that is left is what recovery starts from."""
@@ -190,26 +215,41 @@ class Flusher:
             else:
                 self._disk.unlink(path, missing_ok=True)
 
-    def _written(self, detached: Sequence[_Detached], outcome: Outcome[list[int | OSError]]) -> bool:
+    def _written(self, detached: Sequence[Pending], outcome: Outcome[list[OSError | None]]) -> bool:
         """Account for a write; whether all of it was done."""
+        self._held -= sum(len(part) for one in detached for part in one.parts)
         if outcome.error is not None:
             self._failed = True
             self._on_failed(outcome.error)
             return False
-        complete = True
-        for one, result in zip(detached, outcome.get(), strict=True):
-            if isinstance(result, OSError):
-                complete = False
-                self._table.flush_failed(one.chunk, one.parts, sum(map(len, one.parts)))
-            else:
-                self._table.flushed(one.chunk, result)
+        results = outcome.get()
+        for one, error in zip(detached, results, strict=True):
+            if error is None:
+                self._table.flushed(one.chunk)
                 self.stats.flushes += 1
-                self.stats.flushed_bytes += result
+                self.stats.flushed_bytes += one.length
+            else:
+                self._table.flush_failed(one)
             self._on_flushed(one.chunk)
-        if not complete:
-            self._on_full()
-        return complete
+        if not any(results):
+            return True
+        self._on_full()
+        return False
 
     def _removed(self, outcome: Outcome[None]) -> None:
         if outcome.error is not None:  # it costs room, no data: recovery removes it at the next start
             _log.warning("a file could not be removed", extra={"error": str(outcome.error)})
+
+
+def _portions(detached: Sequence[Pending]) -> Iterator[list[Pending]]:
+    """Not more at a time than may be read into memory, unless a single one is larger."""
+    portion: list[Pending] = []
+    size = 0
+    for one in detached:
+        if portion and size + one.length > PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(one)
+        size += one.length
+    if portion:
+        yield portion

@@ -2,15 +2,18 @@
 when the journal failed.
 
 ``read_state`` only reads: the base snapshot, then every frame behind it (see ``journal``). ``repair`` cuts the chunk
-files back to what the base says of them; what the frames hold behind that becomes pending bytes, as if it had just
-been committed, and the first checkpoint writes it. So recovery needs no room on the disk, may be interrupted anywhere,
-and the segments it read stay until that checkpoint is done. What is damaged is moved aside, never deleted.
+files back to what the base says of them; what the frames hold behind that becomes pending, as if it had just been
+committed and not kept in memory, and the first checkpoint writes it. So recovery needs no room on the disk, may be
+interrupted anywhere, and the segments it read stay until that checkpoint is done. What is damaged is moved aside,
+never deleted.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from random import SystemRandom
 from uuid import UUID
 
@@ -20,9 +23,10 @@ from s3sink_ingester.disk import FULL_DISK, Disk
 from s3sink_ingester.errors import FormatTooNew
 from s3sink_ingester.journal import entries, segment
 from s3sink_ingester.journal.entries import Append, Definition, OpenChunk, Snapshot, Totals
-from s3sink_ingester.journal.frame import Damage, Frame, FrameType, Tail
+from s3sink_ingester.journal.frame import HEADER_BYTES, Damage, Frame, FrameType, Tail
 from s3sink_ingester.journal.log import FORMAT_VERSION
 from s3sink_ingester.journal.segment import SegmentContent, SegmentHeader, Spare
+from s3sink_ingester.journal.spans import Extent, SpanReader
 from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.volume import OBJECTS, QUARANTINE
 
@@ -51,17 +55,21 @@ class _Recovering:
     def records(self) -> int:
         return self.base_records + sum(one.records for one in self.appends)
 
+    def spans(self) -> array[int]:
+        """Where the bytes lie in the journal that the chunk's file lacks: position and length of each append."""
+        return array("Q", chain.from_iterable((one.position, one.length) for one in self.appends))
+
     def close_gaps(self) -> int:
         """Move the appends together where frames between them were lost; returns the bytes that are missing."""
         end = self.base
         kept = []
         missing = 0
         for one in self.appends:
-            if one.offset + len(one.payload) <= end + missing:
+            if one.end <= end + missing:
                 continue  # it is in the file
             missing = one.offset - end
             kept.append(replace(one, offset=end))
-            end += len(one.payload)
+            end += one.length
         missing = max(missing, self.length - end)
         self.appends, self.length = kept, end
         return missing
@@ -97,7 +105,8 @@ class State:
     unfinished: list[int] = field(default_factory=list)
     """Segments whose creation was not finished."""
     spares: list[Spare] = field(default_factory=list)
-    segment_sizes: dict[int, int] = field(default_factory=dict)
+    extents: dict[int, Extent] = field(default_factory=dict)
+    """The segments, by id, oldest first."""
     bytes_read: int = 0
     store_ids: dict[UUID, str] = field(default_factory=dict)
     """Whose segments these are, by what their headers say: a store's id to one of its segments."""
@@ -123,9 +132,9 @@ def read_state(disk: Disk, progress: Progress = lambda done, total: None) -> Sta
     sizes = {one: names[_name(segment.path_of(one))] for one in ids}
     total = sum(sizes.values())
     for one in ids:
+        state.extents[one] = Extent(state.bytes_read, sizes[one], one)
         _read_segment(state, segment.read(disk, one), last=one == ids[-1])
         state.next_segment_id = one + 1
-        state.segment_sizes[one] = sizes[one]
         state.bytes_read += sizes[one]
         progress(state.bytes_read, total)
     if not state.based and (disk.listdir(CHUNKS) or disk.listdir(OBJECTS)):
@@ -165,7 +174,7 @@ def _read_segment(state: State, content: SegmentContent, *, last: bool) -> None:
                     state.damaged_segments |= _since_last_frame(state)
                 start = 0 if item.offset == segment.HEADER_BYTES else item.offset
                 state.last_frame = (content.segment_id, start, item.end)
-                _apply(state, item)
+                _apply(state, item, state.extents[content.segment_id].position)
             case Damage(offset, end):
                 _damaged(state, content, f"{name}: bytes {offset} to {end} are corrupt")
             case Tail():
@@ -176,7 +185,7 @@ def _since_last_frame(state: State) -> set[int]:
     """Segments before this one where lost frames may have been: they look as if they ended there."""
     if state.last_frame is None:
         return set()
-    return {one for one in state.segment_sizes if one >= state.last_frame[0]}.difference(state.unfinished)
+    return {one for one in state.extents if one >= state.last_frame[0]}.difference(state.unfinished)
 
 
 def _goes_on(state: State, content: SegmentContent) -> bool:
@@ -209,14 +218,15 @@ def _damaged(state: State, content: SegmentContent, what: str) -> None:
     state.damaged_segments.add(content.segment_id)
 
 
-def _apply(state: State, frame: Frame) -> None:
+def _apply(state: State, frame: Frame, segment_position: int) -> None:
     if frame.sequence < state.next_sequence:
         return  # seen already: applying is idempotent
     state.next_sequence = frame.sequence + 1
     if frame.type is FrameType.SNAPSHOT:
         _apply_snapshot(state, entries.decode_snapshot(frame.body))
     else:
-        _apply_group(state, entries.decode_group(frame.body))
+        start = segment_position + frame.offset + HEADER_BYTES
+        _apply_group(state, entries.decode_group(frame.body, start))
 
 
 def _apply_snapshot(state: State, snapshot: Snapshot) -> None:
@@ -255,7 +265,7 @@ def _apply_group(state: State, group: entries.Group) -> None:
             state.orphans.append(append)
             continue
         chunk.appends.append(append)
-        chunk.length = append.offset + len(append.payload)
+        chunk.length = append.end
     for sealed in group.sealed:
         _forget_chunk(state, sealed.chunk_id)
         state.sealed[sealed.chunk_id] = sealed
@@ -277,10 +287,10 @@ def _forget_chunk(state: State, chunk_id: int) -> _Recovering | None:
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """The outcome of a recovery. ``pending``: chunk id to the bytes that aren't in the chunk's file yet."""
+    """The outcome of a recovery. ``pending``: chunk id to the spans that aren't in the chunk's file yet."""
 
     snapshot: Snapshot
-    pending: Mapping[int, bytes]
+    pending: Mapping[int, array[int]]
     damage: tuple[str, ...]
     unkept: frozenset[int]
     """Damaged segments that there is no room to copy: the checkpoint has to move them into the quarantine."""
@@ -313,8 +323,8 @@ def repair(disk: Disk, state: State) -> Repaired:
     return Repaired(state.snapshot(), pending, tuple(state.damage), unkept)
 
 
-def _repair_chunk(disk: Disk, state: State, chunk: _Recovering, size: int | None) -> bytes:
-    """Cut the file to the base and return what comes behind it."""
+def _repair_chunk(disk: Disk, state: State, chunk: _Recovering, size: int | None) -> array[int]:
+    """Cut the file to the base and return the spans of what comes behind it."""
     path = chunk_path(chunk.definition.chunk_id)
     if lost := chunk.close_gaps():
         state.damage.append(f"{path}: {lost} bytes were in a lost frame")
@@ -331,7 +341,7 @@ def _repair_chunk(disk: Disk, state: State, chunk: _Recovering, size: int | None
             file.truncate(chunk.base)
         finally:
             file.close()
-    return b"".join(one.payload for one in chunk.appends)
+    return chunk.spans()
 
 
 def _whole_lines(disk: Disk, path: str, size: int) -> tuple[int, int]:
@@ -384,7 +394,7 @@ def _make_durable(disk: Disk, state: State) -> None:
     The newest frame may be in the page cache only: its writer was killed before its sync returned, or the sync
     failed, and then the kernel takes the pages for clean and syncs nothing unless they are written again.
     """
-    for segment_id in state.segment_sizes:
+    for segment_id in state.extents:
         file = disk.open(segment.path_of(segment_id))
         try:
             if state.last_frame is not None and state.last_frame[0] == segment_id:
@@ -399,7 +409,7 @@ def _remove_unfinished(disk: Disk, state: State) -> None:
     """Segments whose creation was cut short, and parts of spares. Behind the next segment they'd look corrupt."""
     for segment_id in state.unfinished:
         disk.unlink(segment.path_of(segment_id))
-        state.segment_sizes.pop(segment_id)
+        state.extents.pop(segment_id)
     for name in disk.listdir(segment.DIRECTORY):
         if name.endswith(".tmp"):
             disk.unlink(f"{segment.DIRECTORY}/{name}")
@@ -413,12 +423,15 @@ def _keep_orphans(disk: Disk, state: State) -> None:
     path = f"{QUARANTINE}/orphans-{state.next_segment_id:016x}.raw"
     disk.unlink(path, missing_ok=True)
     file = disk.create(path)
+    reader = SpanReader(disk, tuple(state.extents.values()))
     try:
         for append in state.orphans:
-            file.append(append.payload)
+            ((payload,),) = reader.read([(append.position, append.length)])
+            file.append(payload)
             state.quarantined += append.records
         file.sync()
     finally:
+        reader.close()
         file.close()
     disk.sync_dir(QUARANTINE)
     state.damage.append(f"{path}: records of lost partitions were put there")

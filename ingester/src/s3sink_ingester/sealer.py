@@ -6,11 +6,11 @@ import errno
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from s3sink_ingester import seal
-from s3sink_ingester.chunks import Chunk, chunk_path
+from s3sink_ingester.chunks import Chunk, Pending, chunk_path
 from s3sink_ingester.config import Compression
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.journal.entries import object_path
@@ -81,6 +81,7 @@ class Sealer:
         naming: ObjectNaming,
         encoding: Encoding,
         *,
+        load: Callable[[Pending, Callable[[Outcome[list[bytes]]], None]], None],
         wall: Callable[[], float],
         on_sealed: Callable[[SealedObject], None],
         on_full: Callable[[], None],
@@ -89,6 +90,7 @@ class Sealer:
         self._lane = lane
         self._naming = naming
         self._encoding = encoding
+        self._load = load
         self._wall = wall
         self._on_sealed = on_sealed
         self._on_full = on_full
@@ -132,8 +134,22 @@ class Sealer:
             self._submit(chunk)
 
     def _submit(self, chunk: Chunk) -> None:
-        raw_path = chunk_path(chunk.id) if chunk.flushed else None
-        raw_length, tail = chunk.flushed, tuple(chunk.pending)
+        pending = chunk.pending()
+        if 2 * len(pending.parts) == len(pending.spans):
+            self._encode(pending, pending.parts)
+            return
+
+        def loaded(outcome: Outcome[list[bytes]]) -> None:
+            if outcome.error is None:
+                self._encode(pending, outcome.get())
+            else:
+                self._encoded(chunk, Outcome(None, outcome.error))
+
+        self._load(pending, loaded)
+
+    def _encode(self, pending: Pending, tail: Sequence[bytes]) -> None:
+        chunk, raw_length = pending.chunk, pending.offset
+        raw_path = chunk_path(chunk.id) if raw_length else None
         target = object_path(chunk.id)
         how = self._encoding
 

@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 MAX_SEGMENTS = 4
 """Segments that may wait for a checkpoint; beyond it the intake waits, so memory and recovery stay bounded."""
 
+GROUP_BYTES = 4 << 20
+"""A group that has so many is closed: it is in memory twice while it is written."""
+
 PRESSURE_SEALS_PER_TICK = 16
 
 
@@ -70,7 +73,7 @@ class StoreSettings:
     high_watermark_percent: int
     segment_bytes: int
     memory_bytes: int
-    """Pending payloads beyond this are written to chunk files."""
+    """Payloads in memory: half of it may be pending, half on the way to chunk files; others stay in the journal."""
     block_bytes: int = 256 << 10
     """A chunk with so many pending bytes is written to its file."""
     durable: bool = True
@@ -147,6 +150,7 @@ class Store:
         self._group = _Gathering()
         self._queue: deque[_Gathering] = deque()
         self._queued_bytes = 0
+        self._group_bytes = min(GROUP_BYTES, settings.segment_bytes // 4)
         self._sealed: list[SealedObject] = []
         self._done: list[Done] = []
         self._unmoved: list[SealedObject] = []
@@ -166,6 +170,7 @@ class Store:
             self._files_lane,
             table,
             log,
+            held_limit=settings.memory_bytes // 2,
             on_flushed=self._flushed,
             on_full=self._disk_full,
             on_failed=self._fail,
@@ -178,6 +183,7 @@ class Store:
             self._seal_lane,
             ObjectNaming(settings.pod, opened.store_id.hex[:8], settings.encoding.extension),
             settings.encoding,
+            load=self.flusher.load,
             wall=lambda: clock().wall,
             on_sealed=self._seal_done,
             on_full=self._disk_full,
@@ -212,7 +218,7 @@ class Store:
         group.add(batches)
         group.waiters.append(waiter)
         self._queued_bytes += group.bytes - before
-        if group.bytes >= self._settings.segment_bytes // 4:
+        if group.bytes >= self._group_bytes:
             self._queue.append(group)
             self._group = _Gathering()
             if self._queued_bytes >= self._settings.segment_bytes:
@@ -437,7 +443,7 @@ class Store:
         done: list[Done],
     ) -> None:
         self.groups_committed += 1
-        self.table.commit(placement)
+        self.table.commit(placement, result.position - placement.size)
         for obj in sealed:
             self.table.add_sealed(obj)
             self.flusher.remove_chunk(obj.chunk_id)
@@ -464,12 +470,14 @@ class Store:
             waiter.committed()
         block = self._settings.block_bytes
         full = [
-            chunk for chunk, _ in placement.appends if chunk.pending_bytes >= block and not chunk.flushing
+            chunk
+            for chunk, _, _ in placement.appends
+            if chunk.length - chunk.taken >= block and chunk.taken == chunk.flushed
         ]
         if full:
             self.flusher.flush(full)
-        if self.table.pending_bytes >= self._settings.memory_bytes:
-            self.flusher.flush(list(self.table.dirty()))
+        if self.table.held_bytes >= self._settings.memory_bytes // 2:
+            self.table.drop_held()
         self._update_full()
 
     # ---- seals
@@ -609,7 +617,7 @@ async def _open(
 ) -> Store:
     journal_lane, files_lane, _ = lanes
     state, repaired = await files_lane.call(lambda: _recover(disk, opened.store_id, progress))
-    table = ChunkTable(settings.limits, rng)
+    table = ChunkTable(settings.limits, rng, held_chunks=settings.memory_bytes // settings.block_bytes)
     table.restore(repaired.snapshot, repaired.pending, clock())
     log = Log(
         disk,
@@ -620,7 +628,7 @@ async def _open(
         segment_bytes=settings.segment_bytes,
         durable=settings.durable,
     )
-    log.adopt(state.segment_sizes, state.spares)
+    log.adopt(state.extents.values(), state.spares)
     try:
         await log.open(table.snapshot())
     except NoRoom:

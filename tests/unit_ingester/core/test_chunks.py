@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from random import Random
 
 import pytest
-from s3sink_ingester.chunks import Chunk, ChunkTable, Group, Now, Placement, chunk_path
+from s3sink_ingester.chunks import PART_OVERHEAD, Chunk, ChunkTable, Group, Now, Placement, chunk_path
 from s3sink_ingester.journal import entries
 from s3sink_ingester.journal.entries import object_path
 from s3sink_ingester.objects import SealedObject
@@ -14,6 +15,8 @@ from s3sink_ingester.records import Kind, Partition
 
 START = 1_800_000_000.0
 LIMITS = BatchLimits(window=60, max_bytes=100, max_age=60.0)
+POSITION = 5000
+"""Where in the journal the payloads of every group begin."""
 
 
 class Clocks:
@@ -33,8 +36,8 @@ class Clocks:
         return self.now
 
 
-def table(limits: BatchLimits = LIMITS, seed: int = 0) -> ChunkTable:
-    return ChunkTable(limits, Random(seed))
+def table(limits: BatchLimits = LIMITS, seed: int = 0, held_chunks: int = 1000) -> ChunkTable:
+    return ChunkTable(limits, Random(seed), held_chunks=held_chunks)
 
 
 def group(*payloads: tuple[str, bytes], kind: Kind = Kind.DATA) -> Group:
@@ -50,7 +53,7 @@ def lines(size: int) -> bytes:
 
 def put(chunks: ChunkTable, now: Now, *payloads: tuple[str, bytes]) -> Placement:
     placement = chunks.place(group(*payloads), now)
-    chunks.commit(placement)
+    chunks.commit(placement, POSITION)
     return placement
 
 
@@ -89,14 +92,17 @@ def test_names_of_files() -> None:
 
 def test_payloads_of_a_partition_are_gathered_in_order() -> None:
     chunks, clocks = table(), Clocks()
-    (chunk, gathered), (other, _) = put(
+    (chunk, payload, records), (other, _, _) = put(
         chunks, clocks.now, ("a/", b"1\n"), ("b/", b"2\n"), ("a/", b"3\n")
     ).appends
-    assert gathered.payloads == [b"1\n", b"3\n"]
-    assert chunk.pending == [b"1\n", b"3\n"]
+    assert (payload, records) == (b"1\n3\n", 2)
+    assert chunk.parts == [b"1\n3\n"]
+    assert list(chunk.spans) == [POSITION, 4]
+    assert list(other.spans) == [POSITION + 4, 2]
     assert (chunk.length, chunk.records, other.length) == (4, 2, 2)
     assert set(chunks.open) == {"a/", "b/"}
-    assert (chunks.accepted, chunks.raw_bytes, chunks.pending_bytes) == (3, 6, 6)
+    assert (chunks.accepted, chunks.raw_bytes) == (3, 6)
+    assert chunks.held_bytes == 6 + 2 * PART_OVERHEAD
 
 
 def test_what_is_not_committed_does_not_count() -> None:
@@ -108,7 +114,7 @@ def test_what_is_not_committed_does_not_count() -> None:
     assert snapshot.next_chunk_id == 2, "its id is taken all the same"
     chunks.close_all(SealReason.DRAIN)
     assert chunks.take_sealable() == [], "it hasn't landed"
-    chunks.commit(placement)
+    chunks.commit(placement, POSITION)
     assert [one.id for one in chunks.take_sealable()] == [1]
     assert chunks.take_sealable() == [], "handed out once"
 
@@ -120,7 +126,7 @@ def test_an_aborted_group_leaves_nothing() -> None:
     chunks.abort(placement)
     assert state(chunks) == [(1, "a/", 2, 1, None)]
     assert set(chunks.open) == {"a/"}
-    assert chunks.open["a/"].pending == [b"1\n"]
+    assert chunks.open["a/"].parts == [b"1\n"]
     put(chunks, clocks.now, ("b/", b"4\n"))
     assert state(chunks)[1] == (3, "b/", 2, 1, None), "the id isn't given again"
 
@@ -142,7 +148,7 @@ def test_a_committed_group_whose_chunks_were_closed_meanwhile() -> None:
     chunks.close(placement.created[0], SealReason.PRESSURE)
     assert chunks.take_sealable() == []
     put(chunks, clocks.now, ("c/", b"9\n"))
-    chunks.commit(placement)
+    chunks.commit(placement, POSITION)
     (ready,) = chunks.take_sealable()
     assert (ready.id, ready.length) == (1, 2)
 
@@ -243,14 +249,14 @@ def test_a_life_from_open_to_uploaded() -> None:
     chunks.close_all(SealReason.DRAIN)
     first, second = chunks.take_sealable()
     chunks.add_sealed(sealed(first, size=7))
-    assert (chunks.raw_bytes, chunks.pending_bytes, chunks.sealed_bytes) == (10, 10, 7)
+    assert (chunks.raw_bytes, chunks.held_bytes, chunks.sealed_bytes) == (10, 10 + PART_OVERHEAD, 7)
     assert not chunks.is_empty()
     assert chunks.finish(first.id, quarantined=False).key == "key-1"
     chunks.add_sealed(sealed(second))
     chunks.finish(second.id, quarantined=True)
     assert chunks.is_empty()
     assert (chunks.accepted, chunks.uploaded, chunks.quarantined, chunks.buffered_records()) == (2, 1, 1, 0)
-    assert (chunks.raw_bytes, chunks.pending_bytes, chunks.sealed_bytes) == (0, 0, 0)
+    assert (chunks.raw_bytes, chunks.held_bytes, chunks.sealed_bytes) == (0, 0, 0)
 
 
 def test_bytes_on_the_way_to_a_file() -> None:
@@ -258,19 +264,51 @@ def test_bytes_on_the_way_to_a_file() -> None:
     put(chunks, clocks.now, ("a/", b"1\n"))
     chunk = chunks.open["a/"]
     assert list(chunks.dirty()) == [chunk]
-    parts = chunks.detach_pending(chunk)
-    assert (parts, chunk.flushing, chunks.pending_bytes) == ([b"1\n"], True, 0)
-    put(chunks, clocks.now, ("a/", b"2\n"))
+    pending = chunks.detach(chunk)
+    assert (pending.offset, pending.length, pending.parts, len(pending.missing)) == (0, 2, [b"1\n"], 0)
+    assert (chunk.flushing, chunk.pending_bytes, chunks.held_bytes) == (True, 0, 0)
+    put(chunks, clocks.now, ("a/", b"23\n"))
     assert list(chunks.dirty()) == [], "one write at a time"
-    chunks.flush_failed(chunk, parts, 2)
-    assert (chunk.pending, chunk.flushed, chunk.flushing, chunks.pending_bytes) == (
-        [b"1\n", b"2\n"],
-        0,
-        False,
-        4,
-    )
-    chunks.flushed(chunk, sum(map(len, chunks.detach_pending(chunk))))
-    assert (chunk.pending, chunk.flushed, chunks.pending_bytes, chunks.raw_bytes) == ([], 4, 0, 4)
+    chunks.flush_failed(pending)
+    assert (chunk.flushed, chunk.flushing, chunk.pending_bytes) == (0, False, 5)
+    assert list(chunk.spans) == [POSITION, 2, POSITION, 3]
+    assert chunk.parts == [b"23\n"], "what failed is in the journal, and in memory no more"
+    again = chunks.detach(chunk)
+    assert (list(again.missing), again.parts, again.length) == ([POSITION, 2], [b"23\n"], 5)
+    chunks.flushed(chunk)
+    assert (chunk.parts, list(chunk.spans), chunk.flushed, chunk.pending_bytes) == ([], [], 5, 0)
+    assert (chunks.held_bytes, chunks.raw_bytes) == (0, 5)
+
+
+def test_payloads_that_memory_has_no_room_for_stay_in_the_journal() -> None:
+    chunks, clocks = table(), Clocks()
+    put(chunks, clocks.now, ("a/", b"1\n"), ("b/", b"2\n"))
+    before = chunks.open["a/"].pending()
+    chunks.drop_held()
+    assert chunks.held_bytes == 0
+    put(chunks, clocks.now, ("a/", b"345\n"))
+    assert chunks.held_bytes == 4 + PART_OVERHEAD
+    first, second = (chunks.open[name].pending() for name in ("a/", "b/"))
+    assert (list(first.missing), first.parts, first.length) == ([POSITION, 2], [b"345\n"], 6)
+    assert (list(second.missing), second.parts, second.length) == ([POSITION + 2, 2], [], 2)
+    assert before.parts == [b"1\n"], "whoever has taken them has them"
+
+
+def test_nothing_is_held_of_more_chunks_than_memory_is_good_for() -> None:
+    chunks, clocks = table(held_chunks=2), Clocks()
+    put(chunks, clocks.now, ("a/", b"1\n"), ("b/", b"2\n"))
+    assert chunks.held_bytes == 4 + 2 * PART_OVERHEAD
+    put(chunks, clocks.now, ("a/", b"3\n"), ("c/", b"4\n"))
+    assert (chunks.held_bytes, [one.parts for one in chunks.unsealed.values()]) == (0, [[], [], []])
+    chunks.close_all(SealReason.DRAIN)
+    for one in chunks.take_sealable()[1:]:
+        chunks.add_sealed(sealed(one))
+    put(chunks, clocks.now, ("a/", b"5\n"))
+    pending = [one.pending() for one in chunks.unsealed.values()]
+    assert [(list(one.missing), one.parts) for one in pending] == [
+        ([POSITION, 2, POSITION, 2], []),
+        ([], [b"5\n"]),
+    ]
 
 
 def test_a_flush_that_fails_after_its_chunk_was_sealed_counts_nothing() -> None:
@@ -278,10 +316,11 @@ def test_a_flush_that_fails_after_its_chunk_was_sealed_counts_nothing() -> None:
     put(chunks, clocks.now, ("a/", b"1\n"))
     chunk = chunks.open["a/"]
     chunks.close_all(SealReason.DRAIN)
-    parts = chunks.detach_pending(chunk)
+    pending = chunks.detach(chunk)
     chunks.add_sealed(sealed(chunk))
-    chunks.flush_failed(chunk, parts, 2)
-    assert chunks.pending_bytes == 0
+    chunks.flush_failed(pending)
+    assert (chunks.held_bytes, chunks.raw_bytes) == (0, 0)
+    assert list(chunks.dirty()) == []
 
 
 def test_the_oldest_record() -> None:
@@ -301,12 +340,12 @@ def test_the_oldest_record() -> None:
 
 def test_kinds_are_counted() -> None:
     chunks, clocks = table(), Clocks()
-    chunks.commit(chunks.place(group(("e/", b"1\n2\n"), kind=Kind.INVALID), clocks.now))
+    chunks.commit(chunks.place(group(("e/", b"1\n2\n"), kind=Kind.INVALID), clocks.now), POSITION)
     assert chunks.accepted_by_kind == [0, 2, 0]
 
 
 def restored(
-    chunks: ChunkTable, now: Now, pending: dict[int, bytes], limits: BatchLimits = LIMITS
+    chunks: ChunkTable, now: Now, pending: dict[int, array[int]], limits: BatchLimits = LIMITS
 ) -> ChunkTable:
     again = table(limits)
     again.restore(entries.decode_snapshot(memoryview(b"".join(chunks.snapshot()))), pending, now)
@@ -319,14 +358,15 @@ def test_a_restored_table_goes_on() -> None:
     chunks.close(chunks.open["c/"], SealReason.DRAIN)
     (third,) = chunks.take_sealable()
     chunks.add_sealed(sealed(third))
-    again = restored(chunks, clocks.forward(5.0), {1: lines(10)[4:], 2: lines(20)})
+    pending = {1: array("Q", [70, 6]), 2: array("Q", [80, 15, 120, 5])}
+    again = restored(chunks, clocks.forward(5.0), pending)
     assert state(again) == [(1, "a/", 10, 1, None), (2, "b/", 20, 1, None)]
-    assert [(one.flushed, one.pending) for one in again.unsealed.values()] == [
-        (4, [lines(10)[4:]]),
-        (0, [lines(20)]),
+    assert [(one.flushed, one.spans, one.parts) for one in again.unsealed.values()] == [
+        (4, pending[1], []),
+        (0, pending[2], []),
     ]
     assert again.sealed == chunks.sealed
-    assert (again.accepted, again.raw_bytes, again.pending_bytes, again.sealed_bytes) == (3, 30, 26, 10)
+    assert (again.accepted, again.raw_bytes, again.held_bytes, again.sealed_bytes) == (3, 30, 0, 10)
     assert again.snapshot() == chunks.snapshot()
     put(again, clocks.now, ("a/", lines(7)), ("d/", lines(7)))
     assert state(again)[0] == (1, "a/", 17, 2, None)

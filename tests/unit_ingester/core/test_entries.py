@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from s3sink_ingester.journal import entries
-from s3sink_ingester.journal.entries import Append, Definition, Done, Group, OpenChunk, Snapshot, Totals
+from s3sink_ingester.journal.entries import Definition, Done, Group, OpenChunk, Snapshot, Totals
 from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.records import Kind
 
@@ -44,32 +44,41 @@ appends = st.lists(st.tuples(u64, u64, u32, st.binary(max_size=40)), max_size=5)
     done=st.lists(st.builds(Done, u64, st.booleans()), max_size=3),
     defined=st.lists(definitions, max_size=3),
     appended=appends,
+    start=st.integers(0, 2**40),
 )
 def test_groups(
     sealed: list[SealedObject],
     done: list[Done],
     defined: list[Definition],
     appended: list[tuple[int, int, int, bytes]],
+    start: int,
 ) -> None:
     body = b"".join(
         entries.encode_group(
             [entries.encode_sealed(one) for one in sealed],
             [entries.encode_done(one) for one in done],
             [one.encode() for one in defined],
-            [
-                entries.encode_append(chunk, offset, len(data), records)
-                for chunk, offset, records, data in appended
-            ],
+            entries.encode_appends(
+                [
+                    word
+                    for chunk, offset, records, data in appended
+                    for word in (chunk, offset, entries.append_size(len(data), records))
+                ]
+            ),
             [data for *_, data in appended],
         )
     )
-    group = entries.decode_group(memoryview(body))
+    group = entries.decode_group(memoryview(body), start)
     assert group == Group(
         tuple(sealed),
         tuple(done),
         tuple(defined),
-        tuple(Append(chunk, offset, records, memoryview(data)) for chunk, offset, records, data in appended),
+        group.appends,
     )
+    assert [
+        (one.chunk_id, one.offset, one.records, body[one.position - start :][: one.length])
+        for one in group.appends
+    ] == appended
 
 
 @given(

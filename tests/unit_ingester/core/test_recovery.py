@@ -32,7 +32,7 @@ LONG = BatchLimits(window=3600, max_bytes=1 << 20, max_age=3600.0)
 
 async def machine_with_everything(seed: int = 0, **changes: Any) -> Machine:
     """Uploaded records, sealed objects, chunks with files and without, and frames behind the base."""
-    machine = Machine(seed, **changes)
+    machine = Machine(seed, **{"block_bytes": 150, **changes})
     await machine.start()
     for turn in range(2):
         for _ in range(3):

@@ -69,6 +69,27 @@ def test_an_empty_write(disk: Disk) -> None:
     assert disk.size("a") == 0
 
 
+def test_many_small_reads_while_others_write(disk: Disk) -> None:
+    put(disk, "a", bytes(1 << 17))
+    reader = disk.reader("a")
+    assert reader.read(0, 3) == bytes(3)
+    file = disk.open("a")
+    file.pwrite(b"abc", 70_000)
+    assert reader.read(70_000, 3) == b"abc", "what was written is read, whether it is synced or not"
+    reader.forget()
+    file.pwrite(b"x", 70_001)
+    assert reader.read(70_000, 3) == b"axc"
+    assert reader.read((1 << 17) - 1, 5) == bytes(1), "up to the end"
+    disk.rename("a", "b")
+    assert reader.read(70_000, 3) == b"axc", "the file, whatever it is called"
+    reader.close()
+
+
+def test_a_reader_of_a_file_that_is_not_there(disk: Disk) -> None:
+    with pytest.raises(FileNotFoundError):
+        disk.reader("a")
+
+
 def test_a_large_write(disk: Disk) -> None:
     data = bytes(range(256)) * (20 << 10)
     put(disk, "a", data)

@@ -44,6 +44,19 @@ class File(Protocol):
         """Give the descriptor back. Implies no sync."""
 
 
+class Reader(Protocol):
+    """A file that is read in many small pieces, while others may write to it."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``; fewer where the file ended when it was opened."""
+
+    def forget(self) -> None:
+        """Hold nothing of the file in memory until the next read."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
 class Lock(Protocol):
     """An exclusive hold on a path, until closed or the process ends."""
 
@@ -65,6 +78,9 @@ class Disk(Protocol):
 
     def view(self, path: str) -> memoryview:
         """The whole file, read only, without holding it in memory where the system can map it."""
+
+    def reader(self, path: str) -> Reader:
+        """An existing file that isn't empty, for many small reads."""
 
     def rename(self, source: str, target: str) -> None:
         """Replace ``target`` atomically. Durable after ``sync_dir`` of both parents."""

@@ -139,6 +139,27 @@ class FakeFile:
         self._inode.change(_Write(offset, data))
 
 
+class FakeReader:
+    """Reads what is there now."""
+
+    __slots__ = ("_disk", "_inode", "_path")
+
+    def __init__(self, disk: FakeDisk, path: str, inode: _Inode) -> None:
+        self._disk = disk
+        self._path = path
+        self._inode = inode
+
+    def read(self, offset: int, length: int) -> bytes:
+        self._disk.before("read", self._path)
+        return bytes(self._inode.content[offset : offset + length])
+
+    def forget(self) -> None:
+        """Nothing: it holds nothing."""
+
+    def close(self) -> None:
+        """Nothing: it holds nothing."""
+
+
 class FakeLock:
     """Held until closed; a power loss drops it."""
 
@@ -208,6 +229,9 @@ class FakeDisk:
 
     def view(self, path: str) -> memoryview:
         return memoryview(self.read(path))
+
+    def reader(self, path: str) -> FakeReader:
+        return FakeReader(self, path, self._inode(path))
 
     def rename(self, source: str, target: str) -> None:
         self.before("rename", target)

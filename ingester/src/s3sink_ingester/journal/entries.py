@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -42,12 +44,19 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """``records`` records in ``payload`` go to a chunk at ``offset`` bytes."""
+    """``length`` bytes with ``records`` records go to a chunk at ``offset``."""
 
     chunk_id: int
     offset: int
+    length: int
     records: int
-    payload: memoryview
+    position: int
+    """Where the payload lies in the journal, as ``spans`` counts."""
+
+    @property
+    def end(self) -> int:
+        """The offset behind it."""
+        return self.offset + self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +139,20 @@ def encode_snapshot(
     return [head, *open_chunks, *sealed]
 
 
-def encode_append(chunk_id: int, offset: int, length: int, records: int) -> bytes:
-    """The fixed part of an append; the payloads follow behind all of them."""
-    return _APPEND.pack(chunk_id, offset, length, records)
+def encode_appends(words: Sequence[int]) -> bytes:
+    """The fixed parts of appends; their payloads follow behind all of them.
+
+    Three words each: chunk id, offset, and ``append_size``. They are packed in one go: there may be ten thousand.
+    """
+    packed = array("Q", words)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def append_size(length: int, records: int) -> int:
+    """The last word of an append: its length in bytes and its records, both less than 2**32."""
+    return records << 32 | length
 
 
 def encode_done(done: Done) -> bytes:
@@ -144,12 +164,12 @@ def encode_group(
     sealed: Sequence[bytes],
     done: Sequence[bytes],
     definitions: Sequence[bytes],
-    appends: Sequence[bytes],
+    appends: bytes,
     payloads: Sequence[bytes],
 ) -> list[bytes]:
-    """Body of a group frame in parts. ``payloads`` joined are the payloads of ``appends`` in their order."""
-    head = _GROUP.pack(len(sealed), len(done), len(definitions), len(appends))
-    return [head, *sealed, *done, *definitions, *appends, *payloads]
+    """Body of a group frame in parts. ``payloads`` are those of ``appends`` (``encode_appends``) in their order."""
+    head = _GROUP.pack(len(sealed), len(done), len(definitions), len(appends) // _APPEND.size)
+    return [head, *sealed, *done, *definitions, appends, *payloads]
 
 
 def decode_snapshot(body: memoryview) -> Snapshot:
@@ -169,8 +189,8 @@ def decode_snapshot(body: memoryview) -> Snapshot:
     return Snapshot(next_id, Totals(accepted, uploaded, quarantined), tuple(chunks), tuple(sealed))
 
 
-def decode_group(body: memoryview) -> Group:
-    """The inverse of ``encode_group``; payloads are views into ``body``."""
+def decode_group(body: memoryview, start: int) -> Group:
+    """The inverse of ``encode_group``, without the payloads. ``start``: position of the body, as ``spans`` counts."""
     sealed_count, done_count, definition_count, append_count = _GROUP.unpack_from(body, 0)
     position = _GROUP.size
     sealed = []
@@ -186,7 +206,7 @@ def decode_group(body: memoryview) -> Group:
     for _ in range(definition_count):
         definition, position = _decode_definition(body, position)
         definitions.append(definition)
-    appends = _decode_appends(body, position, append_count)
+    appends = _decode_appends(body, position, append_count, start)
     return Group(tuple(sealed), tuple(done), tuple(definitions), appends)
 
 
@@ -195,13 +215,13 @@ def object_path(chunk_id: int) -> str:
     return f"objects/{chunk_id:016x}{OBJECT_SUFFIX}"
 
 
-def _decode_appends(body: memoryview, position: int, count: int) -> tuple[Append, ...]:
-    payload = position + count * _APPEND.size
+def _decode_appends(body: memoryview, position: int, count: int, start: int) -> tuple[Append, ...]:
+    payload = start + position + count * _APPEND.size
     appends = []
     for _ in range(count):
         chunk_id, offset, length, records = _APPEND.unpack_from(body, position)
         position += _APPEND.size
-        appends.append(Append(chunk_id, offset, records, body[payload : payload + length]))
+        appends.append(Append(chunk_id, offset, length, records, payload))
         payload += length
     return tuple(appends)
 

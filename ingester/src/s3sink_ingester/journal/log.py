@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import SystemRandom
@@ -16,6 +16,7 @@ from s3sink_ingester.errors import JournalFailed, S3SinkError
 from s3sink_ingester.journal import segment as segments
 from s3sink_ingester.journal.frame import HEADER_BYTES, FrameType, encode
 from s3sink_ingester.journal.segment import Segment, SegmentHeader, Spare
+from s3sink_ingester.journal.spans import Extent
 from s3sink_ingester.lanes import Lane, Outcome
 
 FORMAT_VERSION = 1
@@ -70,6 +71,8 @@ class Appended:
     sequence: int
     bytes: int
     rotated: bool
+    position: int
+    """Where the frame ends, as ``spans`` counts."""
 
 
 class SyncStats:
@@ -114,7 +117,8 @@ class Log:
         self._durable = durable
         self._segment: Segment | None = None
         self._room = 0
-        self._sizes: dict[int, int] = {}
+        self._extents: dict[int, Extent] = {}
+        self._end = 0
         self._spares: list[Spare] = []
         self.failed = False
         self.sync_stats = SyncStats()
@@ -127,12 +131,12 @@ class Log:
     @property
     def disk_bytes(self) -> int:
         """Bytes of the segments. Spares don't count: they are given up when room is short."""
-        return sum(self._sizes.values())
+        return sum(one.size for one in self._extents.values())
 
     @property
     def segment_count(self) -> int:
         """Segments not yet let go."""
-        return len(self._sizes)
+        return len(self._extents)
 
     async def open(self, snapshot: Sequence[bytes]) -> None:
         """Write the first segment. Raises ``NoRoom`` or ``JournalFailed``.
@@ -183,24 +187,36 @@ class Log:
                     self._sequence = sequence - 1  # sequences have no gaps: a gap means that frames are lost
                 done(self._translate(outcome.error))
                 return
-            self._advance(outcome.get(), rotation)
-            done(Appended(sequence, frame_bytes, rotation is not None))
+            segment = outcome.get()
+            self._advance(segment, rotation)
+            position = self._end - segment.room
+            done(Appended(sequence, frame_bytes, rotation is not None, position))
 
         durable = self._durable or sync
         self._lane.submit(lambda: self._write(parts, sequence, rotation, durable), finished)
 
-    def adopt(self, segments: Mapping[int, int], spares: Iterable[Spare]) -> None:
-        """Segments (id to bytes) and spares of before, which are still on the disk."""
-        self._sizes.update(segments)
+    def adopt(self, segments: Iterable[Extent], spares: Iterable[Spare]) -> None:
+        """Segments (oldest first, with their positions) and spares of before, which are still on the disk."""
+        for one in segments:
+            self._extents[one.segment_id] = one
+            self._end = one.position + one.size
         self._spares.extend(spares)
 
     def older_segments(self) -> list[Spare]:
         """The segments before the current one, oldest first."""
-        return [Spare(one, size) for one, size in sorted(self._sizes.items()) if one < self.current_id]
+        return [
+            Spare(one.segment_id, one.size)
+            for one in self._extents.values()
+            if one.segment_id < self.current_id
+        ]
+
+    def extents(self) -> list[Extent]:
+        """Where the segments lie that are still there, the current one with them, newest first."""
+        return list(self._extents.values())[::-1]
 
     def let_go(self, segment: Spare, *, kept: bool) -> None:
         """A segment isn't needed any more: it was deleted, or ``kept`` as a spare."""
-        self._sizes.pop(segment.segment_id, None)
+        self._extents.pop(segment.segment_id, None)
         if kept:
             self._spares.append(segment)
 
@@ -236,7 +252,9 @@ class Log:
     def _advance(self, segment: Segment, rotation: _Rotation | None) -> None:
         self._room = segment.room
         if rotation is not None:
-            self._sizes[segment.header.segment_id] = segment.size
+            segment_id = segment.header.segment_id
+            self._extents[segment_id] = Extent(self._end, segment.size, segment_id)
+            self._end += segment.size
             self._next_segment_id += 1
 
     def _write(
