@@ -27,7 +27,7 @@ Token: TypeAlias = "bytes | tuple[bytes | None, ...] | None"
 
 
 class Groups(Protocol):
-    """Contents of records by token; a token not seen before is resolved, which may raise ``Invalid``."""
+    """Contents of records by token; a token not seen before has none."""
 
     def __getitem__(self, token: Token, /) -> list[bytes]: ...
     def values(self) -> Iterable[list[bytes]]: ...

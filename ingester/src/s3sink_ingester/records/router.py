@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -86,11 +87,9 @@ class Router:
         if not records:
             raise RequestError(400, "the body holds no record")
         if len(body) <= self._max_record_bytes or len(max(records, key=len)) <= self._max_record_bytes:
-            groups = self._groups(extractor, open_partitions)
             try:
-                extractor.fill(records, groups)
-                return groups.batches()
-            except (Invalid, _Crowded):
+                return self._route_all(records, extractor, open_partitions)
+            except (Invalid, _Special):
                 pass  # some record is a case of its own
         return self._route_each(records, extractor, open_partitions)
 
@@ -103,9 +102,6 @@ class Router:
                 self._cache.clear()
             self._cache[token] = partition
         return partition
-
-    def _groups(self, extractor: Extractor, open_partitions: Collection[str]) -> _Groups:
-        return _Groups(self._partition_of, extractor, open_partitions, self._max_partitions)
 
     def _route_one(self, body: bytes, extractor: Extractor, open_partitions: Collection[str]) -> Batch:
         if not body:
@@ -124,11 +120,35 @@ class Router:
                 partition, content = self._overflow, body
         return partition, content if content.endswith(b"\n") else content + b"\n", 1
 
+    def _route_all(
+        self, records: Sequence[bytes], extractor: Extractor, open_partitions: Collection[str]
+    ) -> list[Batch]:
+        """All records at once, each token looked at once; raises ``Invalid`` or ``_Special`` if that won't do."""
+        groups: defaultdict[Token, list[bytes]] = defaultdict(list)
+        extractor.fill(records, groups)
+        known = self._cache.get
+        batches = []
+        for token, contents in groups.items():
+            partition = known(token) or self._partition_of(token, extractor)
+            count = len(contents)
+            if count == 1:
+                batches.append((partition, contents[0] + b"\n", 1))
+            else:
+                contents.append(b"")
+                batches.append((partition, b"\n".join(contents), count))
+        names = {batch[0].name for batch in batches}
+        if len(names) < len(batches):
+            raise _Special  # tokens that mean the same: their records belong in one batch, in order
+        room = self._max_partitions - len(open_partitions)
+        if len(names) > room and len(names.difference(open_partitions)) > room:
+            raise _Special  # some go to the overflow partition
+        return batches
+
     def _route_each(
         self, records: Sequence[bytes], extractor: Extractor, open_partitions: Collection[str]
     ) -> list[Batch]:
         """Record by record: names bad ones, quarantines, overflows."""
-        groups = self._groups(extractor, open_partitions)
+        groups = _Groups(self._partition_of, extractor, open_partitions, self._max_partitions)
         bad: list[tuple[int, Invalid]] = []
         count = 0
         for index, record in enumerate(records):
@@ -179,8 +199,8 @@ class Router:
         )
 
 
-class _Crowded(Exception):
-    """A record's partition isn't open and no more may be."""
+class _Special(Exception):
+    """Records have to be looked at one by one."""
 
 
 class _Groups(dict[Token, list[bytes]]):
@@ -199,12 +219,6 @@ class _Groups(dict[Token, list[bytes]]):
         self._open = open_partitions
         self._room = max_partitions - len(open_partitions)
         self._by_name: dict[str, tuple[Partition, list[bytes]]] = {}
-
-    def __missing__(self, token: Token) -> list[bytes]:
-        contents = self.admit(token)
-        if contents is None:
-            raise _Crowded
-        return contents
 
     def admit(self, token: Token) -> list[bytes] | None:
         """The list of a token not seen before; None if its partition isn't open and no more may be."""
@@ -226,7 +240,7 @@ class _Groups(dict[Token, list[bytes]]):
         return [
             (
                 partition,
-                b"\n".join(contents) + b"\n" if len(contents) == 1 else b"\n".join([*contents, b""]),
+                b"\n".join([*contents, b""]),
                 len(contents),
             )
             for partition, contents in self._by_name.values()
