@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -27,6 +28,14 @@ YOUNG_OBJECTS: Final = 50_000
 to find, and with 10,000 open partitions a full collection stops the loop for 35 to 70 ms: they are to be rare."""
 
 
+_MALLOC_OPTIONS: Final = (
+    (-8, 1),  # M_ARENA_MAX: the interpreter runs one thread at a time anyway
+    (-3, 1 << 20),  # M_MMAP_THRESHOLD: larger blocks are mapped, and unmapped when freed
+    (-1, 2 << 20),  # M_TRIM_THRESHOLD: of what is free at the heap's end
+)
+"""glibc's `malloc.h` has the numbers."""
+
+
 class Stop:
     """Asked for once and for all, with the seconds that ending may take."""
 
@@ -43,6 +52,7 @@ class Stop:
 
 def run(main: Callable[[Stop], Coroutine[Any, Any, T]], grace: float, *, with_interrupt: bool = True) -> T:
     """Run `main` on an event loop of its own; SIGTERM (and SIGINT `with_interrupt`) asks it to stop."""
+    keep_memory_small()
 
     async def with_signals() -> T:
         stop = Stop(grace)
@@ -56,6 +66,19 @@ def run(main: Callable[[Stop], Coroutine[Any, Any, T]], grace: float, *, with_in
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(with_signals())
+
+
+def keep_memory_small() -> None:
+    """Have the C library give memory back that was freed. Called before there are threads.
+
+    glibc keeps as much of it as twice the largest block that was ever freed (here a frame of some MiB), and a heap for
+    each thread that a payload was allocated in. Other libraries don't, and have no `mallopt`.
+    """
+    mallopt: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    for option, value in _MALLOC_OPTIONS:
+        mallopt(option, value)
 
 
 def spare_the_loop() -> None:
