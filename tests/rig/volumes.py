@@ -25,10 +25,11 @@ from s3sink_ingester.errors import ObjectCorrupt, Overloaded, S3SinkError
 from s3sink_ingester.gate import Gate
 from s3sink_ingester.lanes import Lane, Outcome
 from s3sink_ingester.objects import SealedObject
+from s3sink_ingester.opening import open_store
 from s3sink_ingester.policy import BatchLimits
 from s3sink_ingester.records import Kind, Partition
 from s3sink_ingester.sealer import Encoding
-from s3sink_ingester.store import Store, StoreSettings, StoreStatus, open_store
+from s3sink_ingester.store import Store, StoreSettings, StoreStatus
 from s3sink_ingester.volume import QUARANTINE
 
 from tests.rig.lanes import Lanes

@@ -18,6 +18,7 @@ from random import Random, SystemRandom
 from s3sink_ingester import config
 from s3sink_ingester import gate as gates
 from s3sink_ingester.chunks import Now
+from s3sink_ingester.commits import Waiter
 from s3sink_ingester.config import Durability, Settings
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.errors import ObjectCorrupt, Overloaded, S3SinkError, VolumeError
@@ -28,10 +29,11 @@ from s3sink_ingester.http.native import NativeApi
 from s3sink_ingester.http.responses import Replies
 from s3sink_ingester.http.server import HttpServer
 from s3sink_ingester.objects import ObjectStore, PutOutcome, SealedObject
+from s3sink_ingester.opening import open_store
 from s3sink_ingester.policy import BatchLimits
 from s3sink_ingester.records import Batch
 from s3sink_ingester.sealer import Encoding
-from s3sink_ingester.store import Clock, Store, StoreSettings, StoreStatus, Waiter, open_store
+from s3sink_ingester.store import Clock, Store, StoreSettings, StoreStatus
 from s3sink_ingester.uploader import Uploader, UploadObserver
 
 _log = logging.getLogger(__name__)

@@ -27,10 +27,10 @@ from s3sink_ingester.journal.entries import Definition, Done, OpenChunk, Totals
 from s3sink_ingester.journal.frame import FrameType
 from s3sink_ingester.journal.segment import SegmentHeader
 from s3sink_ingester.objects import SealedObject
+from s3sink_ingester.opening import open_store
 from s3sink_ingester.policy import BatchLimits
 from s3sink_ingester.records import Kind
 from s3sink_ingester.sealer import Encoding
-from s3sink_ingester.store import open_store
 
 from tests.rig.volumes import Machine, ManualClock, settings
 

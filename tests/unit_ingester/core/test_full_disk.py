@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 
 import pytest
+from s3sink_ingester.commits import MAX_SEGMENTS
 from s3sink_ingester.disk.fake import FakeDisk
 from s3sink_ingester.policy import BatchLimits
 from s3sink_ingester.reserve import PATH as RESERVE
 from s3sink_ingester.reserve import Reserve
-from s3sink_ingester.store import MAX_SEGMENTS
 
 from tests.rig.volumes import Machine, Request
 
@@ -234,7 +234,7 @@ async def test_uploads_are_journalled_while_the_intake_waits_for_a_checkpoint() 
     await machine.settle()
     assert len(store.table.sealed) == 1
     machine.lanes.held.add("chunk-files")
-    while store.log.segment_count < MAX_SEGMENTS or not store._queue:
+    while store.log.segment_count < MAX_SEGMENTS or not store.commits.holding:
         machine.send(partitions=3, records=10)
         await machine.settle()
     machine.upload = True

@@ -22,8 +22,8 @@ from s3sink_ingester.journal.frame import Frame
 from s3sink_ingester.journal.log import FORMAT_VERSION
 from s3sink_ingester.journal.segment import SegmentHeader
 from s3sink_ingester.objects.s3.multipart import SIDECAR_SUFFIX
+from s3sink_ingester.opening import open_store
 from s3sink_ingester.policy import BatchLimits
-from s3sink_ingester.store import open_store
 
 from tests.rig.volumes import Machine, Request, put_aside
 

@@ -15,8 +15,8 @@ from s3sink_ingester.disk.real import RealDisk
 from s3sink_ingester.errors import S3SinkError, VolumeLocked
 from s3sink_ingester.gate import Gate
 from s3sink_ingester.objects import SealedObject
+from s3sink_ingester.opening import open_store
 from s3sink_ingester.records import Kind, Partition
-from s3sink_ingester.store import open_store
 from s3sink_ingester.workers import layout
 
 from tests.rig.volumes import ManualClock, settings

@@ -1,0 +1,108 @@
+"""A volume is opened: locked, recovered, and given a store that goes on with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+from uuid import UUID
+
+from s3sink_ingester import recovery, reserve, volume
+from s3sink_ingester.chunks import ChunkTable
+from s3sink_ingester.disk import Disk
+from s3sink_ingester.errors import VolumeError
+from s3sink_ingester.gate import Gate
+from s3sink_ingester.journal.log import Log, NoRoom
+from s3sink_ingester.lanes import Lane
+from s3sink_ingester.objects import SealedObject
+from s3sink_ingester.store import Clock, Lanes, Store, StoreSettings
+from s3sink_ingester.volume import Volume
+
+_log = logging.getLogger(__name__)
+
+
+async def open_store(
+    disk: Disk,
+    settings: StoreSettings,
+    clock: Clock,
+    rng: Random,
+    *,
+    gate: Gate,
+    on_sealed: Callable[[SealedObject], None],
+    progress: recovery.Progress = lambda done, total: None,
+    make_lane: Callable[[str, asyncio.AbstractEventLoop], Lane] = Lane,
+) -> Store:
+    """Lock the volume, recover it and put it to work. Objects that wait for their upload are given to ``on_sealed``.
+
+    Raises ``VolumeError`` and ``OSError``; ``JournalFailed`` or ``NoRoom`` when the first segment can't be written.
+    """
+    loop = asyncio.get_running_loop()
+    opened = volume.open_volume(disk)
+    lanes = Lanes(make_lane("journal", loop), make_lane("chunk-files", loop), make_lane("seal", loop))
+    try:
+        return await _open(disk, opened, settings, clock, rng, lanes, gate, on_sealed, progress)
+    except BaseException:
+        for lane in lanes:
+            await lane.close()
+        opened.lock.close()
+        raise
+
+
+async def _open(
+    disk: Disk,
+    opened: Volume,
+    settings: StoreSettings,
+    clock: Clock,
+    rng: Random,
+    lanes: Lanes,
+    gate: Gate,
+    on_sealed: Callable[[SealedObject], None],
+    progress: recovery.Progress,
+) -> Store:
+    files = lanes.files
+    state, repaired = await files.call(lambda: _recover(disk, opened.store_id, progress))
+    table = ChunkTable(settings.limits, rng, held_chunks=settings.held_chunks)
+    table.restore(repaired.snapshot, repaired.pending, clock())
+    log = Log(
+        disk,
+        lanes.journal,
+        opened.store_id,
+        segment_id=state.next_segment_id,
+        sequence=state.next_sequence,
+        segment_bytes=settings.segment_bytes,
+        durable=settings.durable,
+    )
+    log.adopt(state.extents.values(), state.spares)
+    try:
+        await log.open(table.snapshot())
+    except NoRoom:
+        if not await files.call(lambda: reserve.give_up(disk)):
+            raise
+        await log.open(table.snapshot())
+    epoch = await files.call(lambda: volume.drain_epoch(disk))
+    store = Store(disk, opened, settings, clock, table, log, lanes, repaired, gate, on_sealed)
+    for sealed in list(table.sealed.values()):
+        on_sealed(sealed)
+    if epoch is not None:
+        store.go_on_draining(epoch)
+    with suppress(OSError):  # statvfs failed: the next tick asks again
+        store.tick()
+    store.flusher.make_spare()
+    return store
+
+
+def _recover(
+    disk: Disk, store_id: UUID, progress: recovery.Progress
+) -> tuple[recovery.State, recovery.Repaired]:
+    state = recovery.read_state(disk, progress)
+    for other, name in state.store_ids.items():
+        if other != store_id:
+            raise VolumeError(
+                f"{disk.locate(name)} belongs to store {other}, and {volume.IDENTITY} says {store_id}"
+            )
+    repaired = recovery.repair(disk, state)
+    for what in repaired.damage:
+        _log.error("the volume is damaged; what could not be read is in its quarantine", extra={"what": what})
+    return state, repaired
