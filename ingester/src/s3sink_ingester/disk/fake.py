@@ -29,46 +29,77 @@ class CutShort(Exception):
         self.error = error
 
 
+class _Content:
+    """Bytes of a file. Zeros at its end take up no memory: preallocated files would take it all."""
+
+    __slots__ = ("_data", "size")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.size = 0
+
+    def copy(self) -> _Content:
+        made = _Content()
+        made._data[:] = self._data
+        made.size = self.size
+        return made
+
+    def read(self, offset: int, length: int | None = None) -> bytes:
+        end = self.size if length is None else min(self.size, offset + length)
+        return bytes(self._data[offset:end]).ljust(end - offset, b"\0")
+
+    def put(self, offset: int, data: bytes) -> None:
+        end = offset + len(data)
+        if offset < len(self._data) or data.count(0) < len(data):
+            self._data.extend(bytes(max(0, offset - len(self._data))))
+            self._data[offset:end] = data
+        self.size = max(self.size, end)
+
+    def resize(self, size: int) -> None:
+        del self._data[size:]
+        self.size = size
+
+
 @dataclass(frozen=True, slots=True)
 class _Write:
     offset: int
     data: bytes
 
-    def apply(self, content: bytearray) -> None:
-        _put(content, self.offset, self.data)
+    def apply(self, content: _Content) -> None:
+        content.put(self.offset, self.data)
 
-    def survive(self, content: bytearray, rng: random.Random) -> None:
+    def survive(self, content: _Content, rng: random.Random) -> None:
         fate = rng.random()
         if fate < 0.35:
             return
         if fate < 0.75:
-            _put(content, self.offset, self.data)
+            content.put(self.offset, self.data)
         elif fate < 0.85:
-            _put(content, self.offset, self.data[: rng.randrange(len(self.data) + 1)])
+            content.put(self.offset, self.data[: rng.randrange(len(self.data) + 1)])
         else:  # the size was written and only some of the blocks
-            _resize(content, max(len(content), self.offset + len(self.data)))
+            content.resize(max(content.size, self.offset + len(self.data)))
             block = rng.choice((16, 64, 512))
             for start in range(0, len(self.data), block):
                 if rng.random() < 0.5:
-                    _put(content, self.offset + start, self.data[start : start + block])
+                    content.put(self.offset + start, self.data[start : start + block])
 
 
 @dataclass(frozen=True, slots=True)
 class _Resize:
     size: int
 
-    def apply(self, content: bytearray) -> None:
-        _resize(content, self.size)
+    def apply(self, content: _Content) -> None:
+        content.resize(self.size)
 
-    def survive(self, content: bytearray, rng: random.Random) -> None:
+    def survive(self, content: _Content, rng: random.Random) -> None:
         if rng.random() < 0.6:
             self.apply(content)
 
 
 @dataclass(eq=False, slots=True)
 class _Inode:
-    content: bytearray = field(default_factory=bytearray)  # what reads see
-    durable: bytearray = field(default_factory=bytearray)  # what a power loss leaves
+    content: _Content = field(default_factory=_Content)  # what reads see
+    durable: _Content = field(default_factory=_Content)  # what a power loss leaves
     unsynced: list[_Write | _Resize] = field(default_factory=list)
 
     def change(self, change: _Write | _Resize) -> None:
@@ -80,8 +111,8 @@ class _Inode:
             change.apply(self.durable)
         self.unsynced.clear()
 
-    def survivor(self, rng: random.Random) -> bytearray:
-        found = bytearray(self.durable)
+    def survivor(self, rng: random.Random) -> _Content:
+        found = self.durable.copy()
         for change in self.unsynced:
             change.survive(found, rng)
         return found
@@ -133,7 +164,7 @@ class FakeFile:
         """Nothing: it is the syncs that count, and a close promises none."""
 
     def _put(self, data: bytes, offset: int) -> None:
-        growth = offset + len(data) - len(self._inode.content)
+        growth = offset + len(data) - self._inode.content.size
         if growth > self._disk.usage().free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
         self._inode.change(_Write(offset, data))
@@ -151,7 +182,7 @@ class FakeReader:
 
     def read(self, offset: int, length: int) -> bytes:
         self._disk.before("read", self._path)
-        return bytes(self._inode.content[offset : offset + length])
+        return self._inode.content.read(offset, length)
 
     def forget(self) -> None:
         """Nothing: it holds nothing."""
@@ -190,7 +221,7 @@ class FakeDisk:
             _apply(names, change)
         found = self._successor()
         survivors = {id(inode): inode.survivor(rng) for inode in names.values()}
-        inodes = {one: _Inode(content, bytearray(content)) for one, content in survivors.items()}
+        inodes = {one: _Inode(content, content.copy()) for one, content in survivors.items()}
         found._names = {path: inodes[id(inode)] for path, inode in names.items()}
         found._durable_names = dict(found._names)
         return found
@@ -220,12 +251,11 @@ class FakeDisk:
     def open(self, path: str) -> FakeFile:
         self.before("open", path)
         inode = self._inode(path)
-        return FakeFile(self, path, inode, len(inode.content))
+        return FakeFile(self, path, inode, inode.content.size)
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         self.before("read", path)
-        end = None if length is None else offset + length
-        return bytes(self._inode(path).content[offset:end])
+        return self._inode(path).content.read(offset, length)
 
     def view(self, path: str) -> memoryview:
         return memoryview(self.read(path))
@@ -261,14 +291,14 @@ class FakeDisk:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         prefix = f"{path}/" if path else ""
         return {
-            name.removeprefix(prefix): len(inode.content)
+            name.removeprefix(prefix): inode.content.size
             for name, inode in list(self._names.items())
             if parent(name) == path
         }
 
     def size(self, path: str) -> int | None:
         inode = self._names.get(path)
-        return None if inode is None else len(inode.content)
+        return None if inode is None else inode.content.size
 
     def sync_dir(self, path: str) -> None:
         self.before("sync_dir", path)
@@ -287,7 +317,7 @@ class FakeDisk:
         self._name_changes.clear()
 
     def usage(self) -> Usage:
-        used = sum(len(inode.content) for inode in list(self._names.values()))
+        used = sum(inode.content.size for inode in list(self._names.values()))
         return Usage(total=self.capacity, free=max(0, self.capacity - used))
 
     def lock(self, path: str) -> FakeLock:
@@ -337,15 +367,3 @@ def _apply(names: dict[str, _Inode], change: _NameChange) -> None:
             names.pop(path, None)
         else:
             names[path] = inode
-
-
-def _put(content: bytearray, offset: int, data: bytes) -> None:
-    _resize(content, max(len(content), offset))
-    content[offset : offset + len(data)] = data
-
-
-def _resize(content: bytearray, size: int) -> None:
-    if size < len(content):
-        del content[size:]
-    else:
-        content.extend(bytes(size - len(content)))
