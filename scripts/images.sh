@@ -9,6 +9,7 @@
 #   CA=file          certificates to trust while building, where a proxy intercepts TLS
 #   BUILDER=buildah|docker
 #   NO_CACHE=1       build every layer anew
+#   PUSH=1           push them to the registry; docker pushes SBOM and provenance with them
 #   REVISION=commit  what the label org.opencontainers.image.revision says; default: that of the work tree
 #   SOURCE_DATE_EPOCH=seconds   the time of everything in the images; default: that of the commit
 #
@@ -45,9 +46,14 @@ build() { # build PACKAGE
     case $(basename "$builder") in
         # Its history would name a build's own containers and volumes: they are left out, so that digests are equal.
         buildah) "$builder" build --layers --network host --timestamp "$SOURCE_DATE_EPOCH" "${options[@]}" . ;;
-        # What is in it and what it was made from are kept beside the image, in its index.
-        *) "$builder" buildx build --load --attest type=sbom --attest type=provenance,mode=max "${options[@]}" . ;;
+        # Only a registry, or containerd's image store, can hold an SBOM and a provenance beside the image.
+        *)
+            local where=(--load --provenance=false)
+            [ -z "${PUSH:-}" ] || where=(--push --attest type=sbom --attest type=provenance,mode=max)
+            "$builder" buildx build "${where[@]}" "${options[@]}" .
+            ;;
     esac >&2
+    if [ -n "${PUSH:-}" ] && [ "$(basename "$builder")" = buildah ]; then "$builder" push "$tag" >&2; fi
     echo "$tag"
 }
 

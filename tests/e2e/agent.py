@@ -28,7 +28,6 @@ from typing import Any
 
 FILLER = b"abcdefghijklmnopqrstuvwxyz" * 400
 PARTITIONS = 4
-LONGEST = 80  # bytes of filler
 TIMEOUT = 30.0  # seconds
 
 
@@ -44,6 +43,8 @@ class Run:
     """How many requests there may be."""
     records: int
     """Of each request."""
+    size: int
+    """Bytes of filler in a record, at most."""
     pause: float
     """Seconds between a sender's requests."""
     senders: int
@@ -80,7 +81,7 @@ class Run:
         while not self._stopping.is_set() and (request := self._take()) is not None:
             if connection is None or used == self.kept:
                 connection, used = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT), 0
-            fate, text = post(connection, b"\n".join(lines(request, self.records)), self.records)
+            fate, text = post(connection, b"\n".join(lines(request, self.records, self.size)), self.records)
             used += 1
             with self._lock:
                 self._fates[request], self._last = fate, text
@@ -97,12 +98,12 @@ class Run:
             return self.first + self._next - 1
 
 
-def lines(request: int, records: int) -> list[bytes]:
+def lines(request: int, records: int, size: int) -> list[bytes]:
     """Records as ``tests.crash.ledger`` reads them, each with its key in front."""
     made = []
     for index in range(records):
         partition = b"p%d" % random.randrange(PARTITIONS)
-        head = b"%d.%d.%d %s %s" % (request, index, records, partition, FILLER[: random.randrange(LONGEST)])
+        head = b"%d.%d.%d %s %s" % (request, index, records, partition, FILLER[: random.randrange(size)])
         made.append(b"%s %s %08x" % (partition, head, binascii.crc32(head)))
     return made
 

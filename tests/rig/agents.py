@@ -89,7 +89,7 @@ class Agents:
         """Begin to send to an address. ``agent``: ``load``, or ``host``: from a node's own network.
         ``run``: see ``Run`` in the agent's script."""
         first = len(ledger.sent)
-        given = {"records": 5, "pause": 0.05, "senders": 3, "kept": 10, "count": _RESERVED, **run}
+        given = {"records": 5, "size": 80, "pause": 0.05, "senders": 3, "kept": 10, "count": _RESERVED, **run}
         ledger.sent += [Sent(given["records"]) for _ in range(given["count"])]
         path = self._path(agent, "runs")
         made = self._api.request("POST", path, {"host": host, "port": port, "first": first, **given})
