@@ -46,11 +46,11 @@ build() { # build PACKAGE
     case $(basename "$builder") in
         # Its history would name a build's own containers and volumes: they are left out, so that digests are equal.
         buildah) "$builder" build --layers --network host --timestamp "$SOURCE_DATE_EPOCH" "${options[@]}" . ;;
-        # Only a registry, or containerd's image store, can hold an SBOM and a provenance beside the image.
+        # Only a registry can hold an SBOM and a provenance beside the image.
         *)
-            local where=(--load --provenance=false)
-            [ -z "${PUSH:-}" ] || where=(--push --attest type=sbom --attest type=provenance,mode=max)
-            "$builder" buildx build "${where[@]}" "${options[@]}" .
+            local attested=(buildx build --push --attest type=sbom --attest type=provenance,mode=max)
+            if [ -z "${PUSH:-}" ]; then attested=(build); fi
+            DOCKER_BUILDKIT=1 "$builder" "${attested[@]}" "${options[@]}" .
             ;;
     esac >&2
     if [ -n "${PUSH:-}" ] && [ "$(basename "$builder")" = buildah ]; then "$builder" push "$tag" >&2; fi
