@@ -9,7 +9,7 @@ import pytest
 
 from tests.rig import controlplane, kubetools
 from tests.rig.flaky_proxy import FlakyProxy, flaky_proxy
-from tests.rig.kubeapi import NAMESPACES
+from tests.rig.kubeapi import ACCOUNTS, NAMESPACES, wait_for
 from tests.rig.kubelet import Kubelet
 from tests.rig.operators import Operator
 from tests.rig.s3servers import S3Server, versitygw
@@ -36,6 +36,7 @@ def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> It
     meta = {"generateName": f"{base}-", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
     made = control_plane.api.create(NAMESPACES, {"metadata": meta})
     name: str = made["metadata"]["name"]
+    wait_for(lambda: control_plane.api.get(ACCOUNTS, name, "default"), f"service account in {name}")
     yield name
     control_plane.api.delete(NAMESPACES, "", name)
 

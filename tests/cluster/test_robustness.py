@@ -110,6 +110,7 @@ def test_the_api_server_is_restarted(operator: Operator, control_plane: ControlP
     sink.apply(replicas=2, batch={"window": "1s"})
     sink.wait_ready(2)
     with sink.traffic() as sender:
+        sink.wait(lambda: sender.acked, "records")
 
         def away() -> None:
             acked = sender.acked

@@ -156,8 +156,10 @@ class ControlPlane:
     def restart_apiserver(self, while_away: Callable[[], None] = lambda: None) -> None:
         """Kill the API server, as a crash does, and start it again at the same address."""
         self._children.pop("kube-apiserver").kill()
-        while_away()
-        _retried(self._start_apiserver)
+        try:
+            while_away()
+        finally:
+            _retried(self._start_apiserver)
 
     def stop(self) -> None:
         """End all processes, in the reverse order of their start. Files are left."""
