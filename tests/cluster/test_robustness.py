@@ -1,4 +1,4 @@
-"""The operator is killed, doubled, cut off from the API server, and has no more rights than its chart gives it."""
+"""The operator is killed, doubled, and cut off from the API server."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from contextlib import contextmanager
 from threading import Event
 from typing import TYPE_CHECKING
 
-import yaml
-
-from tests.rig import helm
-from tests.rig.kubeapi import LEASES, NAMESPACES, STATEFUL_SETS, wait_for
+from tests.rig.kubeapi import LEASES, STATEFUL_SETS, wait_for
 from tests.rig.operators import Operator
 
 if TYPE_CHECKING:
@@ -125,27 +122,3 @@ def test_the_api_server_is_restarted(operator: Operator, control_plane: ControlP
         assert found["spec"]["replicas"] == 1
     assert operator.get("/healthz") is not None
     sink.verdict()
-
-
-def test_with_no_more_rights_than_its_chart_gives_it(
-    operator: Operator, control_plane: ControlPlane, sink: LiveSink
-) -> None:
-    """The service account of the chart, in the cluster-wide mode; RBAC is enforced."""
-    operator.stop()
-    control_plane.kubectl("create", "namespace", helm.NAMESPACE)
-    try:
-        rights = [
-            manifest
-            for manifest in helm.template()
-            if manifest["kind"]
-            in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
-        ]
-        control_plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(rights))
-        account = helm.one(rights, "ServiceAccount")["metadata"]["name"]
-        kubeconfig = control_plane.kubeconfig_for(helm.NAMESPACE, account)
-        flags = ("--leader-elect", "--lease-namespace", helm.NAMESPACE)
-        with Operator(control_plane, *flags, kubeconfig=kubeconfig) as limited:
-            life(sink)
-            assert "forbidden" not in limited.output()
-    finally:
-        control_plane.api.delete(NAMESPACES, "", helm.NAMESPACE)
