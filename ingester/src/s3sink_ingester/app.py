@@ -1,7 +1,8 @@
 """Composition root of one process with one volume: what is made of what, and in which order it starts and stops.
 
 Start: the data port listens first and answers 503 while the volume is recovered; then the intake opens.
-Stop:  no new requests, answer those under way, seal and upload until the grace nears its end, let go of the volume.
+Stop:  no new requests, answer those under way, seal and upload until the grace nears its end or uploads only fail, let
+       go of the volume.
 Fail:  the store is closed and the volume recovered in place, as often as it takes; the port answers 503 meanwhile.
 """
 
@@ -34,7 +35,7 @@ from s3sink_ingester.policy import BatchLimits
 from s3sink_ingester.records import Batch
 from s3sink_ingester.sealer import Encoding
 from s3sink_ingester.store import Clock, Store, StoreSettings, StoreStatus
-from s3sink_ingester.uploader import Uploader, UploadObserver
+from s3sink_ingester.uploader import Hope, Uploader, UploadObserver
 
 _log = logging.getLogger(__name__)
 
@@ -243,12 +244,16 @@ class App:
     # ---- the volume
 
     async def _drained(self, store: Store, deadline: float) -> None:
-        """Return when nothing is left, or at the deadline."""
+        """Return when nothing is left, when it is hopeless, or at the deadline."""
+        hope = None if self.uploader is None else Hope(self.uploader, self._clock().monotonic)
         while not store.is_drained and not store.failed.is_set():
-            left = deadline - self._clock().monotonic
-            if left <= 0:
+            now = self._clock().monotonic
+            if now >= deadline:
                 return
-            await asyncio.sleep(min(0.02, left))
+            if hope is not None and hope.is_lost(now):
+                _log.warning("uploads fail: not waiting for them any longer")
+                return
+            await asyncio.sleep(min(0.02, deadline - now))
 
     def _open_store(self) -> Store:
         if self.store is None:

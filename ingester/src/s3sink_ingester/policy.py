@@ -94,3 +94,17 @@ def is_full(mark: Watermark, used: int, free: int, was_full: bool) -> bool:
 def under_pressure(mark: Watermark, used: int, free: int) -> bool:
     """Whether open chunks should be sealed early: sealed they are several times smaller and can be uploaded."""
     return used >= mark.low or free < 2 * mark.min_free
+
+
+PATIENCE_SECONDS = 15.0
+"""How long a process that is to end goes on trying a destination that takes nothing. Long enough for a store that asks
+to slow down or fails over; a rollout that mends wrong credentials waits for it once a pod."""
+
+
+def gives_up(seconds: float, failures: int, *, reachable: bool | None) -> bool:
+    """Whether a process that is to end leaves what isn't uploaded on the volume, though it has time left.
+
+    ``seconds``: since it was asked to end, or since the latest upload after that; ``failures``: uploads that failed in
+    them; ``reachable``: whether the latest attempt got through, None before there was one.
+    """
+    return reachable is False and failures > 0 and seconds >= PATIENCE_SECONDS

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Protocol
 from s3sink_ingester.backoff import Gate, Retry, retry_delay
 from s3sink_ingester.errors import DestinationError, ObjectCorrupt, StoreRefused, StoreUnavailable
 from s3sink_ingester.objects import ObjectStore, PutOutcome, SealedObject
+from s3sink_ingester.policy import gives_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -310,6 +311,30 @@ class Uploader:
     def _time(self) -> float:
         timers = self._timers or self._loop
         return timers.time() if timers is not None else 0.0
+
+
+class Hope:
+    """Of a process that is to end: that uploads get through yet. It begins anew with each that does.
+
+    ``now``: seconds that never go back.
+    """
+
+    def __init__(self, uploader: Uploader, now: float) -> None:
+        self._uploader = uploader
+        self._begin(now)
+
+    def is_lost(self, now: float) -> bool:
+        """To be asked again and again; see ``policy.gives_up``."""
+        uploader = self._uploader
+        if uploader.last_success != self._last_success:
+            self._begin(now)
+        failures = uploader.failures - self._failures
+        return gives_up(now - self._since, failures, reachable=uploader.destination_ok)
+
+    def _begin(self, now: float) -> None:
+        self._since = now
+        self._last_success = self._uploader.last_success
+        self._failures = self._uploader.failures
 
 
 def _newest_first(obj: SealedObject) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""Decisions in tables: when a chunk ends, when the buffer is full."""
+"""Decisions in tables: when a chunk ends, when the buffer is full, when an end waits no longer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from s3sink_ingester.policy import (
     JITTER_FRACTION,
     JITTER_MAX_SECONDS,
+    PATIENCE_SECONDS,
     BatchLimits,
     SealReason,
     Watermark,
+    gives_up,
     is_full,
     time_to_seal,
     under_pressure,
@@ -135,3 +137,20 @@ def test_what_is_full_stays_full_until_there_is_more_room_than_it_took(used: int
 )
 def test_pressure(used: int, free: int, pressed: bool) -> None:
     assert under_pressure(MARK, used, free) == pressed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "failures", "reachable", "given_up"),
+    [
+        (PATIENCE_SECONDS, 1, False, True),
+        (10 * PATIENCE_SECONDS, 100, False, True),
+        (PATIENCE_SECONDS - 0.1, 100, False, False),
+        # The latest attempt got through, or none has ended: what is out may take long.
+        (10 * PATIENCE_SECONDS, 100, True, False),
+        (10 * PATIENCE_SECONDS, 0, None, False),
+        # It failed before the end was asked for, and nothing has been tried since.
+        (10 * PATIENCE_SECONDS, 0, False, False),
+    ],
+)
+def test_a_hopeless_end(seconds: float, failures: int, reachable: bool | None, given_up: bool) -> None:
+    assert gives_up(seconds, failures, reachable=reachable) == given_up

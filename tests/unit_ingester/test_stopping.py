@@ -1,0 +1,91 @@
+"""How a process ends that can't upload: it leaves the records on the volume, and doesn't wait for a miracle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from s3sink_ingester.app import App
+from s3sink_ingester.chunks import Now
+from s3sink_ingester.config import Settings, local_settings
+from s3sink_ingester.disk.fake import FakeDisk
+from s3sink_ingester.errors import S3SinkError, StoreRefused
+from s3sink_ingester.objects.fake import FakeStore, forbidden
+from s3sink_ingester.policy import PATIENCE_SECONDS
+from s3sink_ingester.records import Kind, Partition
+from s3sink_ingester.uploader import Hope, Uploader
+
+FOR_EVER = 1e9
+"""Seconds of grace."""
+
+
+def hurried() -> Now:
+    """Both clocks; the one that waits are measured with goes faster."""
+    return Now(time.time(), time.monotonic() * 200)
+
+
+class Waiter:
+    """Of one request."""
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def committed(self) -> None:
+        self.answered.set_result(None)
+
+    def failed(self, error: S3SinkError) -> None:
+        self.answered.set_exception(error)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return local_settings(tmp_path, port=0, admin_port=0)
+
+
+async def life(app: App) -> None:
+    """Start, take one record, and end with all the time in the world."""
+    stop = asyncio.Event()
+    await app.start()
+    running = asyncio.create_task(app.run(stop))
+    while app.store is None:  # noqa: ASYNC110  # nothing tells when it is open
+        await asyncio.sleep(0.001)
+    waiter = Waiter()
+    app.store.submit([(Partition("LAX/", Kind.DATA), b"record\n", 1)], waiter)
+    await waiter.answered
+    stop.set()
+    await running
+    async with asyncio.timeout(60.0):  # instead of hanging
+        await app.stop(FOR_EVER)
+
+
+async def test_a_destination_that_refuses_is_given_up_and_the_next_process_uploads(
+    settings: Settings,
+) -> None:
+    disk = FakeDisk()
+    objects = FakeStore(disk)
+    objects.check_error = StoreRefused("access_denied", "Access Denied")
+    objects.decide = lambda _: forbidden()
+    await life(App(settings, disk, objects, clock=hurried))
+    assert not objects.objects
+    assert objects.attempts or objects.checks > 1, "it was tried once more"
+    mended = FakeStore(disk)
+    await life(App(replace(settings, name="pod-1"), disk, mended, clock=hurried))
+    assert len(mended.objects) == 2, "that of the first life, and its own"
+
+
+async def test_hope_begins_anew_with_each_upload() -> None:
+    disk = FakeDisk()
+    uploader = Uploader(FakeStore(disk), lambda obj, outcome: None, lambda obj, error: None)
+    uploader.failures, uploader.destination_ok = 7, False  # of before
+    hope = Hope(uploader, now=100.0)
+    assert not hope.is_lost(100.0 + 10 * PATIENCE_SECONDS), "nothing was tried since"
+    uploader.failures += 1
+    assert hope.is_lost(100.0 + 10 * PATIENCE_SECONDS)
+    uploader.last_success, uploader.destination_ok = 1.8e9, True
+    assert not hope.is_lost(1000.0)
+    uploader.failures, uploader.destination_ok = 9, False
+    assert not hope.is_lost(1000.0 + PATIENCE_SECONDS - 0.1)
+    assert hope.is_lost(1000.0 + PATIENCE_SECONDS)
