@@ -31,7 +31,7 @@ class Recovery:
 
     empty: float
     recovered: float
-    buffer_bytes: int  # as the ingester says after recovery
+    buffer_bytes: int  # on the disk, as the ingester says after recovery
     acknowledged: int
     accepted: int  # as it says after recovery
     found: int
@@ -75,7 +75,7 @@ def _sample(contestant: S3Sink, buffer: Buffer, bench: Bench, directory: Path) -
         return Recovery(
             empty=empty,
             recovered=recovered,
-            buffer_bytes=status.buffer_bytes,
+            buffer_bytes=status.raw["diskBytes"],
             acknowledged=posted,
             accepted=status.accepted_records,
             found=count_records(objects.objects),

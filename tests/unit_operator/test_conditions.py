@@ -304,6 +304,18 @@ CASES = (
         "events-s3sink-1: near 85 % of the buffer, where records are refused",
     ),
     Case(
+        "filling, by what its files take up",
+        healthy(reports=[report(0), report(1, buffer_bytes=0, disk_bytes=640)]),
+        "BufferPressure",
+        ("True", "Filling"),
+    ),
+    Case(
+        "large records, small files",
+        healthy(reports=[report(0, buffer_bytes=900, disk_bytes=100)]),
+        "BufferPressure",
+        ("False", "EnoughRoom"),
+    ),
+    Case(
         "full buffer",
         healthy(reports=[report(0), report(1, buffer_bytes=860, state="full")]),
         "BufferPressure",

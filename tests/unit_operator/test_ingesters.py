@@ -25,6 +25,7 @@ DOCUMENT: dict[str, Any] = {
     "formatVersion": 1,
     "capacityBytes": 1000,
     "bufferBytes": 17,
+    "diskBytes": 170,
     "oldestRecordAgeSeconds": 4,
     "drainEpoch": "7",
     "drained": False,
@@ -59,6 +60,7 @@ async def test_a_status_becomes_a_report() -> None:
         "draining",
     )
     assert (report.capacity_bytes, report.buffer_bytes, report.oldest_record_age) == (1000, 17, 4.0)
+    assert report.disk_bytes == 170
     assert (report.drain_epoch, report.drained, report.damage) == ("7", False, ("a segment",))
     assert (report.destination_ok, report.last_error_reason, report.upload_failures) == (
         False,
@@ -83,6 +85,7 @@ async def test_a_pod_without_an_address_isnt_asked() -> None:
         says(changed(ready="yes")),
         says(changed(bufferBytes=True)),
         says(changed(bufferBytes="17")),
+        says(changed(diskBytes=1.5)),
         says(changed(oldestRecordAgeSeconds="old")),
         says(changed(damage=None)),
         says(changed(uploads=[])),

@@ -40,7 +40,9 @@ class Figures(TypedDict):
 
     capacityBytes: int | None
     bufferBytes: int | None
-    """Journal, chunk files and sealed objects."""
+    """Of records that aren't in the bucket yet: uncompressed until they are sealed."""
+    diskBytes: int | None
+    """What the journal, chunk files and sealed objects take up: records are refused when it nears `capacityBytes`."""
     oldestRecordAgeSeconds: float | None
     """Of the oldest record that isn't uploaded; null also when there is none."""
     openPartitions: int | None
@@ -79,7 +81,8 @@ class Worker(Figures):
     drained: bool
     """Asked to drain, and nothing is left to seal or upload."""
     damage: list[str]
-    """What recovery could not read, or an upload found corrupt. It is in the volume's quarantine."""
+    """What recovery could not read, or an upload found corrupt, and that there are files in the volume's quarantine
+    since before the start. While there is any, the volume isn't proven to be empty, though it may be `drained`."""
     uploads: Uploads
     destination: Destination
 
@@ -145,6 +148,7 @@ def _figures(store: StoreStatus | None) -> Figures:
         return {
             "capacityBytes": None,
             "bufferBytes": None,
+            "diskBytes": None,
             "oldestRecordAgeSeconds": None,
             "openPartitions": None,
             "openChunks": None,
@@ -160,6 +164,7 @@ def _figures(store: StoreStatus | None) -> Figures:
     return {
         "capacityBytes": store.capacity_bytes,
         "bufferBytes": store.buffer_bytes,
+        "diskBytes": store.disk_bytes,
         "oldestRecordAgeSeconds": store.oldest_record_age_seconds,
         "openPartitions": store.open_partitions,
         "openChunks": store.open_chunks,
@@ -203,6 +208,7 @@ def as_worker(worker: str, alone: Mapping[str, object]) -> Worker:
 _Sum = Literal[
     "capacityBytes",
     "bufferBytes",
+    "diskBytes",
     "openPartitions",
     "openChunks",
     "unsealedBacklog",
@@ -234,6 +240,7 @@ def combine(workers: Sequence[Worker], left_over: Sequence[Worker] = ()) -> Docu
         "formatVersion": first["formatVersion"],
         "capacityBytes": _sum(workers, "capacityBytes"),
         "bufferBytes": _sum(everyone, "bufferBytes"),
+        "diskBytes": _sum(everyone, "diskBytes"),
         "oldestRecordAgeSeconds": _max(one["oldestRecordAgeSeconds"] for one in everyone),
         "openPartitions": _sum(everyone, "openPartitions"),
         "openChunks": _sum(everyone, "openChunks"),

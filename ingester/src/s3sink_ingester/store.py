@@ -76,6 +76,9 @@ class StoreStatus:
     format_version: int
     capacity_bytes: int
     buffer_bytes: int
+    """Of records that aren't in the bucket yet: as they came, or as sealed."""
+    disk_bytes: int
+    """Of the files that hold them, what is preallocated or may soon be let go included: what makes a buffer full."""
     oldest_record_age_seconds: float | None
     open_partitions: int
     open_chunks: int
@@ -277,7 +280,8 @@ class Store:
             store_id=str(self._volume.store_id),
             format_version=self._volume.format_version,
             capacity_bytes=self._room.capacity,
-            buffer_bytes=self.used_bytes,
+            buffer_bytes=self.table.raw_bytes + self.table.sealed_bytes,
+            disk_bytes=self.used_bytes,
             oldest_record_age_seconds=None if oldest is None else max(0.0, self._clock().wall - oldest),
             open_partitions=len(self.table.open),
             open_chunks=len(self.table.unsealed),
@@ -296,7 +300,7 @@ class Store:
 
     @property
     def used_bytes(self) -> int:
-        """Bytes that the buffer takes up."""
+        """Bytes that the buffer takes up on the disk."""
         return self.log.disk_bytes + self.table.raw_bytes + self.table.sealed_bytes
 
     async def close(self) -> None:

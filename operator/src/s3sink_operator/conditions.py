@@ -206,9 +206,11 @@ def _undrained(facts: Facts) -> list[int]:
 
 
 def _used_percent(report: Report) -> float | None:
-    if report.buffer_bytes is None or not report.capacity_bytes:
+    # An ingester of before there was diskBytes says it as bufferBytes.
+    used = report.buffer_bytes if report.disk_bytes is None else report.disk_bytes
+    if used is None or not report.capacity_bytes:
         return None
-    return 100 * report.buffer_bytes / report.capacity_bytes
+    return 100 * used / report.capacity_bytes
 
 
 def _camel(label: str) -> str:

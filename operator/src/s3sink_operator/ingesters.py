@@ -144,6 +144,7 @@ def report_of(document: Mapping[str, Any], pod: str, pod_uid: str) -> Report:
         reason=_typed(document, "reason", str, optional=False),
         capacity_bytes=_typed(document, "capacityBytes", int),
         buffer_bytes=_typed(document, "bufferBytes", int),
+        disk_bytes=_typed(document, "diskBytes", int),
         oldest_record_age=_typed(document, "oldestRecordAgeSeconds", float),
         drain_epoch=_typed(document, "drainEpoch", str),
         drained=_typed(document, "drained", bool, optional=False),

@@ -63,6 +63,7 @@ class Report:
     reason: str
     capacity_bytes: int | None
     buffer_bytes: int | None
+    """Of records that aren't in the bucket yet."""
     oldest_record_age: float | None
     drain_epoch: str | None
     drained: bool
@@ -74,6 +75,8 @@ class Report:
     last_error_reason: str | None
     format_version: int | None
     damage: tuple[str, ...] = ()
+    disk_bytes: int | None = None
+    """What the buffer's files take up: records are refused when it nears the capacity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

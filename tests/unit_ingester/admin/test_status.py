@@ -30,6 +30,7 @@ def volume(**changes: Any) -> StoreStatus:
         "format_version": 1,
         "capacity_bytes": 1000,
         "buffer_bytes": 100,
+        "disk_bytes": 150,
         "oldest_record_age_seconds": None,
         "open_partitions": 2,
         "open_chunks": 3,
@@ -112,6 +113,7 @@ def test_workers_add_up() -> None:
     whole = combine(workers)
     assert set(whole) == set(Document.__annotations__)
     assert (whole["acceptedRecords"], whole["bufferBytes"], whole["capacityBytes"]) == (100, 200, 2000)
+    assert whole["diskBytes"] == 300
     assert whole["oldestRecordAgeSeconds"] == 70.5
     assert (whole["name"], whole["state"], whole["ready"], whole["reason"]) == ("events-0", "open", True, "")
     assert whole["workers"] == workers

@@ -192,7 +192,7 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
         Metric(
             "s3sink_damage_findings",
             G,
-            "Things found damaged since the process started; /status and the log say what.",
+            "Things found damaged since the start, and 1 if the quarantine held files before; /status says what.",
             of_status(lambda s: len(s.damage)),
         ),
     ),
@@ -242,7 +242,7 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_buffer_bytes",
             G,
             "Bytes that the journal, chunk files and sealed objects take up.",
-            of_status(lambda s: s.buffer_bytes),
+            of_status(lambda s: s.disk_bytes),
         ),
         Metric(
             "s3sink_buffer_capacity_bytes",
