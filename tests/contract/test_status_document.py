@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from typing import Any
 
+import pytest
 from s3sink_ingester import status
+from s3sink_ingester.store import StoreStatus
+from s3sink_ingester.volume import tell_aside
+from s3sink_operator import names
+from s3sink_operator.fleet import fleet_of
 from s3sink_operator.ingesters import report_of
+from s3sink_operator.scaling import scale
+from s3sink_operator.state import Report
+
+from tests.rig.observations import claim, observed, pod
 
 FACTS = status.UploadFacts(
     last_success=1.5,
@@ -48,3 +59,50 @@ def test_several_workers() -> None:
     report = report_of(json.loads(json.dumps(status.combine([one, two]))), "events-s3sink-0", "u")
     assert (report.state, report.ready, report.reason) == ("failed", False, "worker-1: it hangs")
     assert report.destination_ok is False
+
+
+def volume(**changes: Any) -> StoreStatus:
+    """Of a volume of whose records all are uploaded."""
+    known: dict[str, Any] = {
+        **dict.fromkeys((one.name for one in fields(StoreStatus)), 0),
+        "state": "draining",
+        "store_id": "0b3c3c2e-0000-4000-8000-000000000000",
+        "format_version": 1,
+        "capacity_bytes": 1000,
+        "disk_bytes": 130,
+        "oldest_record_age_seconds": None,
+        "drain_epoch": "7",
+        "drained": True,
+        "damage": (),
+    }
+    return StoreStatus(**known | changes)
+
+
+def told(store: StoreStatus) -> Report:
+    """As the operator reads it, of a pod with one process that is drained."""
+    said = status.document(
+        name="events-s3sink-1", version="1", state="draining", reason="draining", store=store, uploads=FACTS
+    )
+    return report_of(json.loads(json.dumps(said)), "events-s3sink-1", "uid-of-pod-1")
+
+
+def test_what_is_buffered_is_not_what_its_files_take_up() -> None:
+    report = told(volume(buffer_bytes=17))
+    assert (report.buffer_bytes, report.disk_bytes, report.capacity_bytes) == (17, 130, 1000)
+
+
+@pytest.mark.parametrize(
+    ("damage", "proof"), [((), {names.DRAINED: "uid-of-pod-1/7"}), ((tell_aside(["1.obj"]),), {})]
+)
+def test_a_drained_volume_is_proven_empty_unless_files_are_in_its_quarantine(
+    damage: tuple[str, ...], proof: dict[str, str]
+) -> None:
+    seen = observed(
+        pods=[pod(0), pod(1, ready=False)],
+        claims=[claim(0), claim(1, drain="7")],
+        reports=[told(volume(damage=damage))],
+    )
+    scaling = scale(fleet_of(seen), 1, "DeleteAfterDrain", seen.pods)
+    (verdict,) = (one for one in scaling.verdicts if one.slot.ordinal == 1)
+    assert verdict.marks == {names.DRAIN: "requested/7", **proof}
+    assert (verdict.blocked is not None) == bool(damage)

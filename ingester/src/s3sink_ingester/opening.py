@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 from uuid import UUID
 
@@ -96,6 +97,7 @@ async def _open(
 def _recover(
     disk: Disk, store_id: UUID, progress: recovery.Progress
 ) -> tuple[recovery.State, recovery.Repaired]:
+    aside = set(disk.listdir(volume.QUARANTINE))
     state = recovery.read_state(disk, progress)
     for other, name in state.store_ids.items():
         if other != store_id:
@@ -103,6 +105,9 @@ def _recover(
                 f"{disk.locate(name)} belongs to store {other}, and {volume.IDENTITY} says {store_id}"
             )
     repaired = recovery.repair(disk, state)
+    if kept := sorted(aside.intersection(disk.listdir(volume.QUARANTINE))):
+        # Whoever put them there told it to an earlier process, and they are all that is left of some records.
+        repaired = replace(repaired, damage=(*repaired.damage, volume.tell_aside(kept)))
     for what in repaired.damage:
         _log.error("the volume is damaged; what could not be read is in its quarantine", extra={"what": what})
     return state, repaired

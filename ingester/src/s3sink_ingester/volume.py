@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -115,3 +116,9 @@ def put_aside(disk: Disk, path: str) -> None:
         disk.rename(path, f"{QUARANTINE}/{name}")
     disk.sync_dir(QUARANTINE)
     disk.sync_dir(parent(path))
+
+
+def tell_aside(names: Sequence[str]) -> str:
+    """What is said of files that earlier processes put into the quarantine. `names`: at least one."""
+    files = "1 file" if len(names) == 1 else f"{len(names):,} files"
+    return f"{QUARANTINE}/: {files} of earlier damage, such as {names[0]}"

@@ -234,6 +234,15 @@ def test_inspect_tells_of_damage(tmp_path: Path) -> None:
         ]
     ]
     assert quarantine
+    # Nor is it ever taken for empty later: neither by a drain nor by who asks a process that serves it.
+    assert run("drain", "--config", settings).code == 1
+    with Serving(tmp_path / "log", "--config", settings) as serving:
+        serving.wait_until_ready()
+        status = serving.drain()
+        assert (status["bufferedRecords"], status["bufferBytes"]) == (0, 0)
+        assert status["diskBytes"] > 0
+        assert [quarantine[0] in what for what in status["damage"]] == [True]
+        assert "s3sink_damage_findings 1.0" in ask(f"{serving.admin}/metrics").body.decode()
 
 
 @pytest.mark.parametrize("arguments", [["serve", "--local", "x"], ["drain", "--local", "x"]])

@@ -188,6 +188,39 @@ async def test_what_was_moved_aside_stays_there_through_a_power_loss(found_by: s
     machine.ledger.check(lost=obj.records)
 
 
+@pytest.mark.parametrize("found_by", ["recovery", "upload", "journal"])
+async def test_a_quarantine_is_told_of_for_ever(found_by: str) -> None:
+    """Whoever asks a later process must not take the volume for one that holds nothing any more."""
+    machine = await machine_with_everything()
+    obj = next(iter(machine.running.table.sealed.values()))
+    if found_by == "upload":
+        machine.fake.corrupt(obj.path, obj.size // 2, b"\xff\x00\xff")
+        machine.upload = True
+        await machine.settle()
+    else:
+        await machine.kill()
+        if found_by == "journal":
+            path = segments(machine)[-1]
+            machine.fake.corrupt(path, frames(machine, path)[1].offset + 30, b"\xff\xff\xff")
+        else:
+            machine.disk.open(obj.path).truncate(obj.size - 1)
+        await machine.start()
+    damage = machine.running.status().damage
+    assert damage
+    assert not any("earlier damage" in what for what in damage)
+    for _ in range(3):
+        await machine.finish()  # a checkpoint among others: the journal has forgotten it
+        await machine.start()
+        (what,) = machine.running.status().damage
+        (name,) = machine.disk.listdir("quarantine")
+        assert what == f"quarantine/: 1 file of earlier damage, such as {name}"
+        status = await machine.drain()
+        assert (status.drained, status.damage) == (True, (what,)), "all is uploaded, and that isn't all"
+    machine.disk.unlink(f"quarantine/{name}")
+    await machine.reopen()
+    assert machine.running.status().damage == ()
+
+
 async def test_a_corrupt_object_that_can_not_be_moved_is_kept() -> None:
     machine = await machine_with_everything()
     obj = next(iter(machine.running.table.sealed.values()))

@@ -120,6 +120,7 @@ async def test_only_an_empty_volume_is_removed(tmp_path: Path) -> None:
     assert not layout.remove_if_empty(damaged)
     assert layout.remove_if_empty(emptied)
     assert [one.exists() for one in (full, emptied, damaged)] == [True, False, True]  # a test's loop may wait
+    assert [layout.files_aside(one) for one in (full, emptied, damaged)] == [[], [], ["some.obj"]]
 
 
 async def test_a_volume_in_use_is_not_removed(tmp_path: Path) -> None:

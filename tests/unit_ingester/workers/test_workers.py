@@ -88,7 +88,7 @@ def test_two_workers_share_a_port_and_are_seen_as_one(tmp_path: Path) -> None:
         each = [one["acceptedRecords"] for one in status["workers"]]
         assert (sum(each), status["acceptedRecords"]) == (64, 64)
         assert min(each) > 0, "the kernel spreads connections: one of 64 going to each is as good as certain"
-        assert status["bufferBytes"] == sum(one["bufferBytes"] for one in status["workers"])
+        assert status["bufferBytes"] == sum(one["bufferBytes"] for one in status["workers"]) > 0
         assert status["oldestRecordAgeSeconds"] == max(
             one["oldestRecordAgeSeconds"] for one in status["workers"]
         )
@@ -179,6 +179,20 @@ def test_volumes_that_no_worker_has_are_emptied_and_removed(tmp_path: Path, fewe
         assert ask(f"{serving.admin}/resume", b"").status in (200, 503)
         serving.wait(lambda: ask(f"{serving.admin}/resume", b"").status == 200, "resumed")
         serving.wait_until_ready()
+
+
+def test_damaged_files_of_a_volume_that_no_worker_has_are_told_of(tmp_path: Path) -> None:
+    with Serving(tmp_path / "log", "--config", several(tmp_path, 2)) as serving:
+        serving.wait_until_ready()
+        assert serving.process.stop() == 0
+    (tmp_path / "buffer" / "worker-1" / "quarantine" / "1.obj").write_bytes(b"what a person has to look at")
+    with Serving(tmp_path / "log", "--config", several(tmp_path, 1)) as serving:
+        serving.wait_until_ready()
+        serving.wait(lambda: names(serving.status()) == ["worker-0"], "emptied")
+        status = serving.drain()
+        assert status["damage"] == ["worker-1: quarantine/: 1 file of earlier damage, such as 1.obj"]
+        assert serving.process.stop() == 0
+    assert (tmp_path / "buffer" / "worker-1" / "quarantine" / "1.obj").exists()
 
 
 def test_a_volume_in_use_ends_the_supervisor_with_3(tmp_path: Path) -> None:

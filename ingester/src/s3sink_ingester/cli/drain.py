@@ -27,8 +27,8 @@ It takes no records. Stop what serves the buffer first. It ends when nothing is 
 tried for ever. SIGTERM ends it cleanly, and it may be started again.
 
 exit codes:
-  0  nothing is left
-  1  something is left: it was stopped, or damaged files need a person
+  0  nothing is left, or the buffer's directory is empty
+  1  something is left: it was stopped, or damaged files need a person; or the directory isn't there
   2  arguments or settings can't be used
   3  another process has the volume
   4  the volume was written by a newer version

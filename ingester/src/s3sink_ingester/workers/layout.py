@@ -81,6 +81,12 @@ def remove_if_empty(volume: Path) -> bool:
     return True
 
 
+def files_aside(volume: Path) -> list[str]:
+    """Names of the damaged files that a volume keeps for a person; none if it is gone. Raises OSError."""
+    quarantine = volume / QUARANTINE
+    return sorted(one.name for one in quarantine.iterdir()) if quarantine.is_dir() else []
+
+
 def _finish_removals(buffer: Path) -> None:
     for one in buffer.glob(f"worker-*{_REMOVED}"):
         shutil.rmtree(one)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -18,6 +19,7 @@ from s3sink_ingester.errors import S3SinkError
 from s3sink_ingester.http.admin import AdminServer
 from s3sink_ingester.ports import reserve, unavailable
 from s3sink_ingester.status import Document, Worker, as_worker, combine, unreachable
+from s3sink_ingester.volume import tell_aside
 from s3sink_ingester.workers import exposition, layout
 from s3sink_ingester.workers.job import Job, Refused, Role
 from s3sink_ingester.workers.process import WorkerProcess
@@ -59,6 +61,8 @@ class Supervisor:
         self._left_over_volumes = layout.left_over(settings)
         self._workers: list[WorkerProcess] = []
         self._left_over: list[WorkerProcess] = []
+        self._kept: list[str] = []
+        """Left-over volumes that are emptied but for damaged files: nobody else tells of them."""
         self._session = aiohttp.ClientSession()
         self._admin = AdminServer(self)
 
@@ -151,6 +155,8 @@ class Supervisor:
     async def _empty(self, process: WorkerProcess) -> None:
         await process.run()
         self._left_over.remove(process)
+        if names := layout.files_aside(Path(process.job.settings.buffer.path)):
+            self._kept.append(f"{process.name}: {tell_aside(names)}")
 
     async def _stop(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         everyone = [*self._workers, *self._left_over]
@@ -169,7 +175,8 @@ class Supervisor:
     async def _status(self, seconds: float) -> Document:
         workers, left_over = list(self._workers), list(self._left_over)
         said = await asyncio.gather(*(self._ask(one, seconds) for one in [*workers, *left_over]))
-        return combine(said[: len(workers)], [_emptying(one) for one in said[len(workers) :]])
+        whole = combine(said[: len(workers)], [_emptying(one) for one in said[len(workers) :]])
+        return {**whole, "damage": [*whole["damage"], *self._kept]}
 
     async def _ask(self, process: WorkerProcess, seconds: float) -> Worker:
         if process.admin_port is None:
