@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import kopf
 from kopf._cogs.structs.references import Insights  # what it watches is told nowhere else
+from kopf._core.engines.peering import Identity  # the type of an argument of kopf.operator
 
 from s3sink_operator import names
 from s3sink_operator.apiserver import CONNECT_SECONDS, REQUEST_SECONDS, WATCH_SECONDS, Credentials
@@ -181,6 +182,8 @@ class Watcher:
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             stop_flag=stop,
+            # Of peers, of which there are none. kopf would put the user's name into it, and a container's user has none.
+            identity=Identity(names.FIELD_MANAGER),
         )
         if checking.done():
             checking.result()
