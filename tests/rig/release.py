@@ -25,7 +25,6 @@ class Release:
         self._values = {
             "image": {**_image(operator), "pullPolicy": "IfNotPresent"},
             "ingesterImage": _image(ingester),
-            "resync": "5s",
         }
 
     def install(self) -> None:
@@ -67,6 +66,12 @@ class Release:
             120.0,
             why=self.logs,
         )
+
+    def check(self) -> None:
+        """Its pod of now had no trouble that only its log tells. Raises AssertionError."""
+        log = self._cluster.kubectl("-n", helm.NAMESPACE, "logs", "--tail=-1", "-l", _SELECTOR).stdout
+        troubles = [line for line in log.splitlines() if "begins anew" in line or "Traceback" in line]
+        assert not troubles, "\n".join(troubles[:10])
 
     def logs(self) -> str:
         """For the message of a failure."""
