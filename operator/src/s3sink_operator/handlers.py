@@ -182,7 +182,7 @@ class Watcher:
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             stop_flag=stop,
-            # Of peers, of which there are none. kopf would put the user's name into it, and a container's user has none.
+            # Of peers, of which there are none. By itself kopf would ask for the user's name: a container's has none.
             identity=Identity(names.FIELD_MANAGER),
         )
         if checking.done():
