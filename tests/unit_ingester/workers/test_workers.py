@@ -191,6 +191,9 @@ def test_damaged_files_of_a_volume_that_no_worker_has_are_told_of(tmp_path: Path
         serving.wait(lambda: names(serving.status()) == ["worker-0"], "emptied")
         status = serving.drain()
         assert status["damage"] == ["worker-1: quarantine/: 1 file of earlier damage, such as 1.obj"]
+        page = ask(f"{serving.admin}/metrics").body.decode()
+        for worker, findings in (("worker-0", 0.0), ("worker-1", 1.0)):
+            assert f's3sink_damage_findings{{worker="{worker}"}} {findings}' in page
         assert serving.process.stop() == 0
     assert (tmp_path / "buffer" / "worker-1" / "quarantine" / "1.obj").exists()
 

@@ -36,6 +36,9 @@ KILL_SECONDS: Final = 2.0
 
 SUPERVISOR: Final = "supervisor"
 
+_KEPT_PAGE: Final = "# TYPE s3sink_damage_findings gauge\ns3sink_damage_findings 1\n"
+"""Metrics of a left-over volume that is emptied but for damaged files: it has no process any more."""
+
 
 class WorkersUnreachable(S3SinkError):
     """Not all workers could be told; the command is idempotent and has to be sent again."""
@@ -61,7 +64,7 @@ class Supervisor:
         self._left_over_volumes = layout.left_over(settings)
         self._workers: list[WorkerProcess] = []
         self._left_over: list[WorkerProcess] = []
-        self._kept: list[str] = []
+        self._kept: dict[str, str] = {}
         """Left-over volumes that are emptied but for damaged files: nobody else tells of them."""
         self._session = aiohttp.ClientSession()
         self._admin = AdminServer(self)
@@ -103,7 +106,8 @@ class Supervisor:
         everyone = [*self._workers, *self._left_over]
         pages = await asyncio.gather(*(self._page(one) for one in everyone))
         named = {one.name: page for one, page in zip(everyone, pages, strict=True) if page is not None}
-        return exposition.combine({**named, SUPERVISOR: _own_page()}, _families(everyone, named))
+        kept = dict.fromkeys(self._kept, _KEPT_PAGE)
+        return exposition.combine({**named, **kept, SUPERVISOR: _own_page()}, _families(everyone, named))
 
     async def drain(self, epoch: str) -> None:
         await self._tell_all("/drain", {"epoch": epoch})
@@ -156,7 +160,7 @@ class Supervisor:
         await process.run()
         self._left_over.remove(process)
         if names := layout.files_aside(Path(process.job.settings.buffer.path)):
-            self._kept.append(f"{process.name}: {tell_aside(names)}")
+            self._kept[process.name] = tell_aside(names)
 
     async def _stop(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         everyone = [*self._workers, *self._left_over]
@@ -176,7 +180,8 @@ class Supervisor:
         workers, left_over = list(self._workers), list(self._left_over)
         said = await asyncio.gather(*(self._ask(one, seconds) for one in [*workers, *left_over]))
         whole = combine(said[: len(workers)], [_emptying(one) for one in said[len(workers) :]])
-        return {**whole, "damage": [*whole["damage"], *self._kept]}
+        kept = [f"{name}: {what}" for name, what in self._kept.items()]
+        return {**whole, "damage": [*whole["damage"], *kept]}
 
     async def _ask(self, process: WorkerProcess, seconds: float) -> Worker:
         if process.admin_port is None:
