@@ -162,12 +162,18 @@ def children(
     image: str = IMAGE,
     claim_size: str | None = None,
     served: frozenset[Resource] = frozenset(),
+    release: str = "",
 ) -> dict[Ref, Json]:
     """Live children as they were rendered, with a few defaults; the StatefulSet is rolled out."""
     spec = parse(of)
     size = spec.buffer.size
     context = Context(
-        image=image, replicas=replicas, claim_size=claim_size or size, volume_size=size, served=served
+        image=image,
+        replicas=replicas,
+        claim_size=claim_size or size,
+        volume_size=size,
+        release=release,
+        served=served,
     )
     found = {}
     for manifest in render(spec, Owner.of(of), context):

@@ -374,6 +374,23 @@ def test_conditions(case: Case) -> None:
         assert found["message"] == case.message
 
 
+def reconciling(seen: Observed, *, image: str = IMAGE, release: str = "") -> tuple[str, str]:
+    status = plan(seen, image, NOW, release=release, may_upgrade=False).status
+    (found,) = (one for one in status["conditions"] if one["type"] == "Reconciling")
+    return found["status"], found["reason"]
+
+
+def test_a_sink_that_waits_for_its_turn_says_so() -> None:
+    changed = sink(batch={"window": "5m"})
+    awaiting = ("True", "AwaitingUpgrade")
+    assert reconciling(healthy(), image="another:2") == awaiting
+    assert reconciling(healthy(changed), image="another:2") == awaiting
+    assert reconciling(healthy(changed, kids=children(sink(), replicas=2)), release="2") == awaiting
+    assert reconciling(healthy(), release="2") == ("False", "UpToDate"), "its pods are as they are to be"
+    assert reconciling(healthy()) == ("False", "UpToDate")
+    assert reconciling(healthy(kids=kids(updatedReplicas=1)), image="another:2") == ("True", "RollingOut")
+
+
 def test_bad_config_says_that_the_earlier_one_goes_on() -> None:
     (ready, *_) = plan(broken(), IMAGE, NOW).status["conditions"]
     assert ready["message"].startswith(BAD_REGEX)

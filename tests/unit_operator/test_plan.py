@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,6 +71,7 @@ def no_good(**fields: Any) -> Object:
     return sink(partitioning={"regex": "("}, **fields)
 
 
+EXPANDS: Any = {"allowVolumeExpansion": True}
 SERVED = frozenset({SERVICE_MONITOR})
 CHANGED = sink(batch={"window": "5m"})
 CREDENTIALS: Any = {
@@ -91,6 +92,7 @@ class Case:
     seen: Observed
     actions: tuple[str, ...] = ()
     image: str = IMAGE
+    release: str = ""
     may_upgrade: bool = True
     requeue_after: float | None = field(default=None)
 
@@ -263,6 +265,90 @@ CASES = (
         may_upgrade=False,
     ),
     Case(
+        "a spec that changes meanwhile waits as well: the earlier image might refuse its settings",
+        healthy(CHANGED, kids=kids(without=(SERVICE,))),
+        ("apply Service events-s3sink",),
+        image=NEWER,
+        may_upgrade=False,
+    ),
+    Case(
+        "but for its scaling",
+        healthy(sink(replicas=3, batch={"window": "5m"}), kids=kids()),
+        ("apply StatefulSet events-s3sink replicas=3",),
+        image=NEWER,
+        may_upgrade=False,
+        requeue_after=MOVING_SECONDS,
+    ),
+    Case(
+        "orphans are adopted without a change of their pods",
+        healthy(CHANGED, kids=with_meta(kids(), SET, ownerReferences=[])),
+        ("apply StatefulSet events-s3sink replicas=2",),
+        image=NEWER,
+        may_upgrade=False,
+    ),
+    Case(
+        "volumes grow",
+        healthy(
+            sink(buffer={"size": "20Gi"}), kids=kids(), storage_class={"metadata": {"name": "fast"}} | EXPANDS
+        ),
+        ("mark buffer-events-s3sink-0 20Gi", "mark buffer-events-s3sink-1 20Gi"),
+        image=NEWER,
+        may_upgrade=False,
+        requeue_after=MOVING_SECONDS,
+    ),
+    Case(
+        "a StatefulSet isn't made again while it would come back as the new release has it",
+        healthy(
+            sink(buffer={"size": "20Gi"}),
+            kids=kids(sink(buffer={"size": "20Gi"}), claim_size="10Gi"),
+            claims=[claim(0, requested="20Gi", capacity="20Gi"), claim(1, requested="20Gi", capacity="20Gi")],
+        ),
+        image=NEWER,
+        may_upgrade=False,
+    ),
+    # ---- another release with the same image. What it renders otherwise looks as a changed spec does.
+    Case(
+        "a release that renders the same is noted at once",
+        healthy(kids=kids(release="1")),
+        ("apply StatefulSet events-s3sink replicas=2",),
+        release="2",
+        may_upgrade=False,
+    ),
+    Case(
+        "one that renders other settings waits",
+        healthy(kids=kids(CHANGED, release="1")),
+        release="2",
+        may_upgrade=False,
+    ),
+    Case(
+        "one that leaves something out of pods waits",
+        healthy(kids=kids(sink(podTemplate={"nodeSelector": {"disk": "ssd"}}), release="1")),
+        release="2",
+        may_upgrade=False,
+    ),
+    Case(
+        "in its turn it rolls",
+        healthy(kids=kids(CHANGED, release="1")),
+        ("apply ConfigMap events-s3sink", "apply StatefulSet events-s3sink replicas=2"),
+        release="2",
+        requeue_after=MOVING_SECONDS,
+    ),
+    Case(
+        "a spec waits for no other sink's turn",
+        healthy(CHANGED, kids=kids(release="2")),
+        ("apply ConfigMap events-s3sink", "apply StatefulSet events-s3sink replicas=2"),
+        release="2",
+        may_upgrade=False,
+        requeue_after=MOVING_SECONDS,
+    ),
+    Case(
+        "settings that are gone are made again",
+        healthy(kids=kids(CHANGED, release="1", without=(CONFIG_MAP,))),
+        ("apply ConfigMap events-s3sink",),
+        release="2",
+        may_upgrade=False,
+    ),
+    Case(
         "a rollout is looked at",
         healthy(kids={**kids(), SET: {**kids()[SET], "status": {}}}),
         (),
@@ -273,7 +359,7 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_plans(case: Case) -> None:
-    found = plan(case.seen, case.image, NOW, may_upgrade=case.may_upgrade)
+    found = plan(case.seen, case.image, NOW, release=case.release, may_upgrade=case.may_upgrade)
     assert tuple(map(told, found.actions)) == case.actions
     assert found.requeue_after == case.requeue_after
 
@@ -326,15 +412,30 @@ class TestStatefulSet:
             == 2
         )
 
-    def test_an_image_that_waits_for_its_turn_is_kept(self) -> None:
-        found = plan(healthy(CHANGED, kids=kids()), NEWER, NOW, may_upgrade=False)
-        (manifest,) = (
-            one.manifest
-            for one in found.actions
-            if isinstance(one, Apply) and one.manifest["kind"] == "StatefulSet"
+    def test_scaled_while_it_waits_for_its_turn_only_its_replicas_change(self) -> None:
+        live = kids()[SET]
+        found = plan(
+            healthy(sink(replicas=3, batch={"window": "5m"}), kids=kids()), NEWER, NOW, may_upgrade=False
         )
-        assert manifest["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+        (manifest,) = (one.manifest for one in found.actions if isinstance(one, Apply))
+        assert manifest["spec"] == {**live["spec"], "replicas": 3}
         assert found.is_upgrading
+
+    def test_what_was_scaled_so_is_at_rest_until_its_turn(self) -> None:
+        of = sink(replicas=3, batch={"window": "5m"})
+        seen = healthy(
+            of,
+            kids=kids(),
+            claims=[claim(0), claim(1), claim(2)],
+            pods=[pod(0), pod(1), pod(2)],
+        )
+        (action,) = plan(seen, NEWER, NOW, may_upgrade=False).actions
+        assert isinstance(action, Apply)
+        meta = {**action.manifest["metadata"], "uid": "uid-of-set", "resourceVersion": "2", "generation": 4}
+        live = {**action.manifest, "metadata": meta}
+        again = replace(seen, children={**kids(), SET: live})
+        assert plan(again, NEWER, NOW, may_upgrade=False).actions == ()
+        assert "apply ConfigMap events-s3sink" in map(told, plan(again, NEWER, NOW).actions)
 
 
 class TestMarks:
@@ -367,6 +468,16 @@ class TestUpgrading:
         """They count as updated from the moment they are made; whether the image starts at all isn't known yet."""
         status = {**kids()[SET]["status"], "currentRevision": "a", "updateRevision": "b"}
         assert plan(healthy(kids={**kids(), SET: {**kids()[SET], "status": status}}), IMAGE, NOW).is_upgrading
+
+    def test_one_that_another_release_made(self) -> None:
+        assert plan(healthy(kids=kids(release="1")), IMAGE, NOW, release="2").is_upgrading
+        assert not plan(healthy(kids=kids(release="2")), IMAGE, NOW, release="2").is_upgrading
+
+    @pytest.mark.parametrize(
+        "of", [no_good(), sink(meta={"annotations": {names.PAUSED: "true"}})], ids=["no good", "paused"]
+    )
+    def test_one_that_nobody_can_roll_keeps_none_waiting(self, of: Object) -> None:
+        assert not plan(healthy(of, kids=kids()), NEWER, NOW).is_upgrading
 
     def test_one_that_isn_t_there(self) -> None:
         assert not plan(observed(kids={}), IMAGE, NOW).is_upgrading

@@ -228,7 +228,15 @@ class TestOrphans:
 
     EPOCH = "mark buffer-events-s3sink-1 drain=requested/7"
 
-    def plan(self, *jobs: Object, now: datetime = NOON, drain: str | None = "7", **spec: Any) -> Plan:
+    def plan(
+        self,
+        *jobs: Object,
+        now: datetime = NOON,
+        drain: str | None = "7",
+        may_upgrade: bool = True,
+        image: str = IMAGE,
+        **spec: Any,
+    ) -> Plan:
         of = sink(replicas=1, **spec)
         kids = children(sink(replicas=1), replicas=1)
         return plan(
@@ -241,8 +249,9 @@ class TestOrphans:
                 jobs=jobs,
                 storage_class=FAST,
             ),
-            IMAGE,
+            image,
             now,
+            may_upgrade=may_upgrade,
         )
 
     def told(self, *jobs: Object, **how: Any) -> list[str]:
@@ -281,6 +290,13 @@ class TestOrphans:
 
     def test_a_job_that_would_run_something_else_now_is_made_again(self) -> None:
         assert self.told(job(1, epoch="7", applied_hash="of before")) == ["delete Job drain-events-s3sink-1"]
+
+    def test_a_job_goes_on_while_the_sink_waits_to_be_upgraded(self) -> None:
+        newer = "example.org/s3sink-ingester:2"
+        runs = job(1, epoch="7", applied_hash="of before")
+        assert self.told(runs, image=newer, may_upgrade=False) == []
+        assert self.told(image=newer, may_upgrade=False) == ["apply Job drain-events-s3sink-1"]
+        assert "delete Job drain-events-s3sink-1" in self.told(runs, image=newer)
 
     def test_a_job_that_gave_up_is_told_and_tried_again(self) -> None:
         failed = job(1, epoch="7", ended="Failed")

@@ -1,6 +1,8 @@
 """A sink's children as they are to be against those that are there: what is applied, deleted, left alone. Pure.
 
 What isn't ours is never overwritten. Nothing is applied onto an object that is ending; the next pass makes it again.
+While a sink waits for its turn to be rolled by a new operator, its settings and its pod template stay as they are, both
+together: pods of the earlier release may refuse the settings of the new one.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from s3sink_operator.state import (
     Object,
     Observed,
     Ref,
+    Resource,
     ref_of,
 )
 
 _OPTIONAL_KINDS: Final = frozenset({SERVICE_MONITOR})
 """Kinds that an API server may not have."""
+_CONFIG_MAP: Final = Resource("v1", "ConfigMap")
 _FIXED: Final = ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates")
 """Fields of a StatefulSet's spec that can't be changed: those of the live one are kept."""
 
@@ -42,7 +46,9 @@ class Children:
     differing: frozenset[Ref] = field(default=frozenset())
     """Children that aren't as rendered, also those that nothing can be done about now."""
     is_rolling: bool = False
-    """Applying rolls the pods: what the StatefulSet's status says is about an earlier spec."""
+    """The pods aren't as rendered: what the StatefulSet's status says is about an earlier spec."""
+    is_held: bool = False
+    """They stay as they are, and so do their settings, until it is the sink's turn."""
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -50,21 +56,24 @@ class Children:
         return (*self.applies, *self.deletes)
 
 
-def compare(observed: Observed, rendered: Sequence[Object], optional: Iterable[Ref]) -> Children:
-    """Decide. ``rendered``: in the order of applying. ``optional``: deleted where they aren't rendered."""
+def compare(
+    observed: Observed, rendered: Sequence[Object], optional: Iterable[Ref], *, may_roll: bool = True
+) -> Children:
+    """Decide. ``rendered``: in the order of applying. ``optional``: deleted where they aren't rendered. ``may_roll``:
+    False while the sink waits for its turn."""
     wanted = [one for one in rendered if _can_be(ref_of(one), observed)]
-    applies, differing, is_rolling = [], set(), False
+    is_rolling = any(_rolls(one, observed) for one in wanted)
+    is_held = is_rolling and not may_roll
+    applies, differing = [], set()
     for manifest in wanted:
         ref = ref_of(manifest)
         live = observed.children.get(ref)
-        manifest = _with_fixed(manifest, live) if ref.resource == STATEFUL_SET else manifest
-        reason = "it isn't there" if live is None else drift.difference(live, manifest)
+        reason = _difference(manifest, live, is_held=is_held)
         if reason is None:
             continue
         differing.add(ref)
         if live is None or _may_touch(live, observed.sink):
-            applies.append(Apply(manifest, reason))
-            is_rolling |= live is not None and ref.resource == STATEFUL_SET and _rolls(live, manifest, reason)
+            applies.append(Apply(_applied(manifest, live, is_held=is_held), reason))
     refs = {ref_of(manifest) for manifest in wanted}
     return Children(
         applies=tuple(applies),
@@ -77,6 +86,7 @@ def compare(observed: Observed, rendered: Sequence[Object], optional: Iterable[R
         ),
         differing=frozenset(differing),
         is_rolling=is_rolling,
+        is_held=is_held,
     )
 
 
@@ -117,10 +127,38 @@ def scaled(stateful_set: Object, replicas: int) -> Object:
     }
 
 
-def _rolls(live: Object, manifest: Object, reason: str) -> bool:
-    """What was dropped from a rendering can't be seen where it stands: it may be in the template."""
+def _rolls(manifest: Object, observed: Observed) -> bool:
+    """Applying it changes the pods. The digest tells of what was dropped from a rendering, which can't be seen where it
+    stands."""
+    ref = ref_of(manifest)
+    live = observed.children.get(ref)
+    if ref.resource != STATEFUL_SET or live is None or not _may_touch(live, observed.sink):
+        return False
+    hashes = [(one["metadata"].get("annotations") or {}).get(names.TEMPLATE_HASH) for one in (live, manifest)]
     template = manifest["spec"]["template"]
-    return reason == drift.DROPPED or not drift.contains(live["spec"].get("template"), template)
+    return hashes[0] != hashes[1] or not drift.contains(live["spec"].get("template"), template)
+
+
+def _difference(manifest: Object, live: Object | None, *, is_held: bool) -> str | None:
+    if live is None:
+        return "it isn't there"
+    if is_held and ref_of(manifest).resource == _CONFIG_MAP:
+        return None
+    wanted = _applied(manifest, live, is_held=is_held)
+    if not is_held or ref_of(manifest).resource != STATEFUL_SET:
+        return drift.difference(live, wanted)
+    return None if drift.contains(live, wanted) else "its pods wait for their turn, the rest doesn't"
+
+
+def _applied(manifest: Object, live: Object | None, *, is_held: bool) -> Object:
+    """What is rendered, as far as it may be applied now."""
+    if live is None or ref_of(manifest).resource != STATEFUL_SET:
+        return manifest
+    if not is_held:
+        return _with_fixed(manifest, live)
+    kept = scaled(live, manifest["spec"]["replicas"])
+    meta = {key: manifest["metadata"][key] for key in ("labels", "ownerReferences")}
+    return {**kept, "metadata": {**kept["metadata"], **meta}}
 
 
 def _can_be(ref: Ref, observed: Observed) -> bool:
@@ -138,8 +176,6 @@ def _unwanted(observed: Observed, refs: Iterable[Ref]) -> Iterable[Delete]:
             yield Delete(ref, uid_of(live), "it isn't wanted any more")
 
 
-def _with_fixed(manifest: Object, live: Object | None) -> Object:
-    if live is None:
-        return manifest
+def _with_fixed(manifest: Object, live: Object) -> Object:
     fixed = {key: live["spec"][key] for key in _FIXED if key in live["spec"]}
     return {**manifest, "spec": {**manifest["spec"], **fixed}}

@@ -19,6 +19,8 @@ from s3sink_operator.state import Report
 
 Status = Literal["True", "False", "Unknown"]
 
+AWAITING: Final = "AwaitingUpgrade"
+"""A sink that waits for others: nothing about it moves."""
 _FILLING_PERCENT: Final = 75
 """Of the high watermark: a buffer this full is told before it refuses records."""
 _MOVING: Final = frozenset({Phase.DRAINING, Phase.UNDRAINED})
@@ -81,7 +83,7 @@ def reconciling(facts: Facts) -> Condition:
         return Condition("Reconciling", "True", "ScalingUp", text)
     if _undrained(facts):
         return Condition("Reconciling", "True", "Draining", "volumes without a pod are being emptied")
-    if facts.is_outdated:
+    if facts.is_outdated and not facts.is_awaiting:
         return Condition("Reconciling", "True", "RollingOut", "the StatefulSet is being brought up to date")
     if not rollout.is_done:
         text = f"{rollout.updated} of {facts.fleet.replicas} ingesters run what was applied last"
@@ -90,6 +92,12 @@ def reconciling(facts: Facts) -> Condition:
         return Condition("Reconciling", "True", "Resizing", facts.growth.message)
     if facts.ready < facts.desired:
         return Condition("Reconciling", "True", "WaitingForPods", "see the condition Ready")
+    if facts.is_awaiting:
+        text = (
+            "sinks are rolled to a new release of the operator one after the other, and this one's turn is still to "
+            "come; until then its pods stay as they are, also where the spec changes"
+        )
+        return Condition("Reconciling", "True", AWAITING, text)
     return Condition("Reconciling", "False", "UpToDate", "everything is as it should be")
 
 

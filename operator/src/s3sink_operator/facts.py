@@ -39,6 +39,8 @@ class Facts:
     """Children of kinds that the API server doesn't have."""
     is_outdated: bool
     """The StatefulSet's pods are about to be rolled: what its status says is about an earlier spec."""
+    is_awaiting: bool
+    """Its pods wait for their turn to be rolled to the operator's release."""
     scaling: Scaling
     growth: Growth | None
     """None while the sink is being deleted."""

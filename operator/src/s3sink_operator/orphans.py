@@ -25,8 +25,9 @@ JobBuilder = Callable[[int, str], Object]
 """The manifest of the Job for an ordinal and the epoch of its drain."""
 
 
-def empty(verdict: Verdict, build: JobBuilder | None, now: datetime) -> Verdict:
-    """The verdict with what is to be done, if the volume needs a Job. ``build``: None while the spec is no good."""
+def empty(verdict: Verdict, build: JobBuilder | None, now: datetime, *, may_remake: bool = True) -> Verdict:
+    """The verdict with what is to be done, if the volume needs a Job. ``build``: None while the spec is no good.
+    ``may_remake``: False while the sink waits to be upgraded; a Job that runs goes on then."""
     slot = verdict.slot
     if not verdict.needs_job or verdict.marks is None or slot.claim is None:
         return verdict
@@ -47,7 +48,7 @@ def empty(verdict: Verdict, build: JobBuilder | None, now: datetime) -> Verdict:
         )
     if _has(slot.job, "Failed"):
         return _failed(verdict, slot.job, now)
-    if build is not None and _hash(build(slot.ordinal, epoch)) != _hash(slot.job):
+    if may_remake and build is not None and _hash(build(slot.ordinal, epoch)) != _hash(slot.job):
         return replace(verdict, actions=(_delete(slot.job, "what it runs has changed"),))
     return replace(verdict, phase=Phase.DRAINING)
 

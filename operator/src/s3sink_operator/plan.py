@@ -14,6 +14,7 @@ from typing import Final
 
 from s3sink_operator import children, growth, names, orphans, quantities, references, scaling
 from s3sink_operator.children import Children
+from s3sink_operator.conditions import AWAITING
 from s3sink_operator.deletion import Deletion, dismantle, is_foreground
 from s3sink_operator.errors import SpecError
 from s3sink_operator.facts import Facts, rollout_of
@@ -51,6 +52,11 @@ class _Scene:
     fleet: Fleet
     wishes: Wishes
     image: str
+    """To be run now; ``latest``: to be run in the end."""
+    latest: str
+    release: str
+    is_awaiting: bool
+    """It waits for its turn to be rolled to the operator's release, and the StatefulSet is of an earlier one."""
     spec: Spec | None
     """None: it can't be acted on, for the ``problems``."""
     problems: tuple[Problem, ...]
@@ -61,17 +67,25 @@ class _Scene:
         return Owner.of(self.observed.sink)
 
 
-def plan(observed: Observed, image: str, now: datetime, *, may_upgrade: bool = True) -> Plan:
-    """Decide. ``image``: of the ingesters; where one is running it is kept if it may not be upgraded. ``now``: UTC."""
+def plan(
+    observed: Observed, image: str, now: datetime, *, release: str = "", may_upgrade: bool = True
+) -> Plan:
+    """Decide. ``image``: of the ingesters; ``release``: the operator's version. What pods run is kept, if both aren't
+    those of the StatefulSet and the sink may not be upgraded now. ``now``: UTC."""
     fleet = fleet_of(observed)
-    running = image_of(fleet.stateful_set)
+    running = _running(fleet.stateful_set)
+    is_current = running is None or running == (image, release)
     spec, problems = _config(observed)
     scene = _Scene(
         observed=observed,
         now=now,
         fleet=fleet,
         wishes=wishes_of(observed.sink),
-        image=image if may_upgrade else running or image,
+        # With the image that runs, pods may well be as they are to be: then there is nothing to wait for but the image.
+        latest=image,
+        image=image if may_upgrade or running is None else running[0],
+        release=release if may_upgrade or running is None or running[0] == image else running[1],
+        is_awaiting=not (may_upgrade or is_current),
         spec=spec,
         problems=problems,
     )
@@ -82,7 +96,7 @@ def plan(observed: Observed, image: str, now: datetime, *, may_upgrade: bool = T
         status=status,
         events=events_of(observed.sink.get("status") or {}, status),
         requeue_after=_requeue_after(facts, status),
-        is_upgrading=running is not None and (running != image or not facts.rollout.is_done),
+        is_upgrading=_is_upgrading(facts, is_current=is_current or spec is None),
     )
 
 
@@ -133,6 +147,21 @@ def _end(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
 # ---- parts
 
 
+def _running(stateful_set: Object | None) -> tuple[str, str] | None:
+    """Image and release of what runs."""
+    if stateful_set is None:
+        return None
+    annotations: Mapping[str, str] = stateful_set["metadata"].get("annotations") or {}
+    return image_of(stateful_set) or "", annotations.get(names.RELEASE, "")
+
+
+def _is_upgrading(facts: Facts, *, is_current: bool) -> bool:
+    """Others wait for it meanwhile: not for one that nobody rolls. ``is_current``: nothing is there to be upgraded."""
+    if facts.fleet.stateful_set is None or facts.is_paused:
+        return False
+    return not (is_current and facts.rollout.is_done)
+
+
 def _config(observed: Observed) -> tuple[Spec | None, tuple[Problem, ...]]:
     """The spec, if it can be acted on; else why it can't."""
     try:
@@ -152,6 +181,7 @@ def _context(scene: _Scene, spec: Spec, replicas: int) -> Context:
         claim_size=growth.template_size(scene.fleet.stateful_set) or scene.wishes.size,
         volume_size=growth.volume_size(scene.fleet, scene.wishes.replicas, scene.wishes.size),
         credentials_hash=facts.digest if facts is not None else "",
+        release=scene.release,
         served=scene.observed.served,
     )
 
@@ -165,7 +195,12 @@ def _render(scene: _Scene, replicas: int) -> tuple[Object, ...]:
 def _children(scene: _Scene, replicas: int) -> Children:
     """As rendered; as they are, but for the number of replicas, while the spec can't be acted on."""
     if scene.spec is not None:
-        return children.compare(scene.observed, _render(scene, replicas), optional_refs(scene.owner))
+        return children.compare(
+            scene.observed,
+            _render(scene, replicas),
+            optional_refs(scene.owner),
+            may_roll=not scene.is_awaiting,
+        )
     live = scene.fleet.stateful_set
     found = children.conflicts(scene.observed, scene.observed.children)
     if live is None or is_terminating(live) or live["spec"].get("replicas", 1) == replicas:
@@ -187,7 +222,13 @@ def _with_jobs(scene: _Scene, scaled: Scaling) -> Scaling:
     build = None
     if scene.spec is not None:
         build = drain_jobs(scene.spec, scene.owner, _context(scene, scene.spec, scene.fleet.replicas))
-    return replace(scaled, verdicts=tuple(orphans.empty(one, build, scene.now) for one in scaled.verdicts))
+    may_remake = not scene.is_awaiting
+    return replace(
+        scaled,
+        verdicts=tuple(
+            orphans.empty(one, build, scene.now, may_remake=may_remake) for one in scaled.verdicts
+        ),
+    )
 
 
 def _marks(fleet: Fleet, verdicts: tuple[Verdict, ...], storage: Mapping[int, str]) -> tuple[Mark, ...]:
@@ -237,6 +278,7 @@ def _is_settled(scene: _Scene, scaled: Scaling, compared: Children) -> bool:
     return (
         live is not None
         and scene.spec is not None
+        and not scene.is_awaiting  # else a StatefulSet that is made again would be of the new release
         and ref_of(live) not in compared.differing
         and scaled.replicas == scene.fleet.replicas == scene.wishes.replicas
         and rollout_of(live).is_done
@@ -259,6 +301,10 @@ def _facts(
         conflicts=() if compared is None else compared.conflicts,
         unserved=() if compared is None else compared.unserved,
         is_outdated=compared is not None and compared.is_rolling,
+        is_awaiting=scene.is_awaiting
+        and scene.spec is not None
+        and compared is not None
+        and (compared.is_held or scene.image != scene.latest),
         scaling=scaled,
         growth=grown,
         deletion=deletion,
@@ -271,5 +317,8 @@ def _requeue_after(facts: Facts, status: Object) -> float | None:
     verdicts = facts.scaling.verdicts
     if any(one.phase is Phase.DRAINING and one.slot.pod is not None and not one.blocked for one in verdicts):
         return DRAINING_SECONDS
-    is_moving = any(one["type"] == "Reconciling" and one["status"] == "True" for one in status["conditions"])
+    is_moving = any(
+        one["type"] == "Reconciling" and one["status"] == "True" and one["reason"] != AWAITING
+        for one in status["conditions"]
+    )
     return MOVING_SECONDS if is_moving else None

@@ -19,12 +19,14 @@ REFUSED_SECONDS: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """What a reconcile reaches the world through. ``image``: of the ingesters. ``clock``: gives UTC."""
+    """What a reconcile reaches the world through. ``image``: of the ingesters. ``clock``: gives UTC.
+    ``release``: the operator's version, empty where that is no matter."""
 
     cluster: Cluster
     ingesters: Ingesters
     image: str
     clock: Callable[[], datetime]
+    release: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ async def reconcile(sink: Ref, edges: Edges, *, may_upgrade: bool = True) -> Out
     if observed is None:
         return Outcome()
     now, before = edges.clock(), observed.sink.get("status") or {}
-    planned = plan(observed, edges.image, now, may_upgrade=may_upgrade)
+    planned = plan(observed, edges.image, now, release=edges.release, may_upgrade=may_upgrade)
     refused = await carry_out(planned.actions, observed.sink, edges.cluster, edges.ingesters)
     if refused is None and any(map(is_release, planned.actions)):
         return Outcome(actions=len(planned.actions))

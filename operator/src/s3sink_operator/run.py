@@ -88,7 +88,13 @@ class Operator:
         self._metrics.leader.set(1)
         cluster = KubernetesCluster(self._api, self._settings.identity)
         async with HttpIngesters() as ingesters:
-            edges = Edges(cluster, ingesters, self._settings.image, lambda: datetime.now(UTC))
+            edges = Edges(
+                cluster,
+                ingesters,
+                self._settings.image,
+                lambda: datetime.now(UTC),
+                release=version("s3sink-operator"),
+            )
             service = Service(
                 partial(reconcile, edges=edges),
                 self._metrics,

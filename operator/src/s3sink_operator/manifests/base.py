@@ -44,6 +44,8 @@ class Context:
     """What every volume has at least: the buffer's size in the settings is made of it."""
     credentials_hash: str = ""
     """Digest of the Secret that is given as environment; empty without one."""
+    release: str = ""
+    """Version of the operator; empty: it isn't noted."""
     served: frozenset[Resource] = frozenset()
     """Optional kinds that the API server has now."""
 

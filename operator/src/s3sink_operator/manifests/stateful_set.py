@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from s3sink_operator import names
 from s3sink_operator.manifests import pod, settings
-from s3sink_operator.manifests.base import Context, Owner, child, given, without_nulls
+from s3sink_operator.manifests.base import Context, Owner, child, digest, given, without_nulls
 from s3sink_operator.manifests.grace import grace_of
 from s3sink_operator.spec import Spec
 from s3sink_operator.state import STATEFUL_SET
@@ -27,10 +27,18 @@ def stateful_set(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
     """All pods start and end at once (``Parallel``): one that is broken doesn't keep the others from being made or
     repaired; a rollout still takes them one by one. Volumes are never deleted by it: the operator knows whether they
     are empty."""
+    template = {
+        "metadata": pod.metadata(spec, context, names.labels(owner.name)),
+        "spec": _pod(spec, owner, context),
+    }
     return child(
         KIND,
         names.child(owner.name),
         owner,
+        annotations={
+            names.TEMPLATE_HASH: digest(template),
+            **({names.RELEASE: context.release} if context.release else {}),
+        },
         spec={
             "replicas": context.replicas,
             "serviceName": names.headless_service(owner.name),
@@ -40,10 +48,7 @@ def stateful_set(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
             "updateStrategy": {"type": "RollingUpdate"},
             "minReadySeconds": MIN_READY_SECONDS,
             "revisionHistoryLimit": REVISIONS,
-            "template": {
-                "metadata": pod.metadata(spec, context, names.labels(owner.name)),
-                "spec": _pod(spec, owner, context),
-            },
+            "template": template,
             "volumeClaimTemplates": [_claim(spec, context)],
         },
     )
