@@ -79,7 +79,7 @@ class Rendered:
         """What is rendered, and a drain Job."""
         context = context_of(self.spec, replicas=1)
         rendered = manifests.render(self.spec, self.owner, context)
-        return [*rendered, manifests.drain_jobs(self.spec, self.owner, context)(7)]
+        return [*rendered, manifests.drain_jobs(self.spec, self.owner, context)(7, "1")]
 
     def apply(self, manifest: Mapping[str, Any]) -> Object:
         """As the operator does it; with what the server made of it."""
