@@ -63,6 +63,8 @@ def taken(ref: Ref, **meta: Any) -> dict[Ref, Any]:
     return {**found, ref: {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": stranger, "spec": {}}}
 
 
+OUTGROWN = sink(buffer={"size": "50Gi"}, batch={"maxBytes": "5Gi"})
+EXPANDS = {"metadata": {"name": "fast"}, "allowVolumeExpansion": True}
 BAD_REGEX = "spec.partitioning.regex: "
 CREDENTIALS = {
     "bucket": "the-output-bucket",
@@ -263,6 +265,66 @@ CASES = (
         ("False", "SecretKeyMissing"),
         "spec.source.auth.secretRef: the Secret keys is empty; each of its values is to be a key for clients; "
         "spec.source.tls.secretRef: the Secret tls has no key tls.crt and no key tls.key; add it",
+    ),
+    Case(
+        "no value that a client could send as a key",
+        healthy(
+            sink(source={"auth": {"secretRef": {"name": "keys"}}}),
+            secrets={
+                "keys": SecretFacts(
+                    keys=frozenset({"a", "b", ".c"}), digest="d", unsendable=frozenset({"a", "b"})
+                )
+            },
+        ),
+        "ConfigValid",
+        ("False", "SecretKeyUnusable"),
+        "spec.source.auth.secretRef: no value in the Secret keys can be an API key: one is 1 to 4096 visible ASCII "
+        "characters without blanks, under a name that doesn't begin with a dot",
+    ),
+    Case(
+        "one value is enough, whatever the others are",
+        healthy(
+            sink(source={"auth": {"secretRef": {"name": "keys"}}}),
+            secrets={
+                "keys": SecretFacts(keys=frozenset({"a", "b"}), digest="d", unsendable=frozenset({"a"}))
+            },
+        ),
+        "ConfigValid",
+        ("True", "Valid"),
+    ),
+    Case(
+        "an empty certificate",
+        healthy(
+            sink(source={"tls": {"secretRef": {"name": "tls"}}}),
+            secrets={
+                "tls": SecretFacts(
+                    keys=frozenset({"tls.crt", "tls.key"}), digest="d", blank=frozenset({"tls.crt"})
+                )
+            },
+        ),
+        "ConfigValid",
+        ("False", "SecretKeyUnusable"),
+        "spec.source.tls.secretRef: in the Secret tls the value of tls.crt is empty; fill it in",
+    ),
+    Case(
+        "settings that need more than the volumes have",
+        healthy(OUTGROWN, kids=children(sink(), replicas=2), storage_class=EXPANDS),
+        "ConfigValid",
+        ("False", "VolumesTooSmall"),
+        "spec.buffer.size: a volume still has 10Gi, too little for objects of 5Gi and requests of 32Mi; settings wait "
+        "until it has grown to 50Gi",
+    ),
+    Case(
+        "what passes by itself",
+        healthy(OUTGROWN, kids=children(sink(), replicas=2), storage_class=EXPANDS),
+        "Stalled",
+        ("False", "NotStalled"),
+    ),
+    Case(
+        "until settings can be used",
+        healthy(OUTGROWN, kids=children(sink(), replicas=2), storage_class=EXPANDS),
+        "Reconciling",
+        ("True", "Resizing"),
     ),
     Case(
         "no class",

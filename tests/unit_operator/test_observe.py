@@ -220,6 +220,21 @@ def test_of_a_secret_only_keys_and_a_digest_are_kept() -> None:
     assert len({facts.digest, *(facts_of(one).digest for one in others)}) == 6
 
 
+def test_values_that_nobody_could_use_are_told_apart() -> None:
+    values = {
+        "good": b"key-1\n",
+        "empty": b"",
+        "blank": b" \n",
+        "two": b"a b",
+        "text": b"-----BEGIN\nx",
+        "no": b"\xff",
+    }
+    values |= {"longest": b"x" * 4096, "longer": b"x" * 4097}
+    facts = facts_of({"data": {key: base64.b64encode(value).decode() for key, value in values.items()}})
+    assert facts.blank == {"empty", "blank"}
+    assert facts.unsendable == {"empty", "blank", "two", "text", "no", "longer"}
+
+
 async def test_the_storage_class_named_or_the_default_one() -> None:
     classes = storage_class("gp3"), storage_class("standard", default=True)
     for spec, expected in (

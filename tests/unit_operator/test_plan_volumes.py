@@ -313,3 +313,44 @@ class TestOrphans:
         assert condition(found, "Draining")["message"] == (
             "volume 1: the volume of ordinal 1 has no pod, and the spec is no good for a Job"
         )
+
+
+class TestOutgrown:
+    """Settings that need more than the volumes have, and a larger `buffer.size`, came together."""
+
+    OF = sink(buffer={"size": "50Gi"}, batch={"maxBytes": "5Gi"})
+
+    def told(self, requested: str, capacity: str, **fields: Any) -> list[str]:
+        claims = [claim(one, requested=requested, capacity=capacity, **fields) for one in (0, 1)]
+        return [told(one) for one in plan(grown(of=self.OF, claims=claims), IMAGE, NOON).actions]
+
+    def test_volumes_grow_and_pods_go_on_with_the_earlier_settings(self) -> None:
+        assert self.told("10Gi", "10Gi") == [
+            "mark buffer-events-s3sink-0 50Gi",
+            "mark buffer-events-s3sink-1 50Gi",
+        ]
+        assert self.told("50Gi", "10Gi") == []
+
+    def test_then_the_settings_are_used(self) -> None:
+        assert self.told("50Gi", "50Gi") == [
+            "apply ConfigMap events-s3sink",
+            "apply StatefulSet events-s3sink replicas=2",
+        ]
+
+    def test_pods_are_restarted_all_the_same_where_file_systems_need_it(self) -> None:
+        """Else the settings would wait for the volumes, and these for a rollout."""
+        since = {
+            "type": "FileSystemResizePending",
+            "status": "True",
+            "lastTransitionTime": "2026-11-24T11:00:00Z",
+        }
+        assert self.told("50Gi", "10Gi", conditions=[since])[:1] == ["delete Pod events-s3sink-1"]
+
+    def test_a_sink_that_goes_waits_for_no_growth(self) -> None:
+        of = sink(
+            buffer={"size": "50Gi"},
+            batch={"maxBytes": "5Gi"},
+            meta={"deletionTimestamp": LATER, "finalizers": [names.FINALIZER]},
+        )
+        found = plan(grown(of=of, claims=[claim(0), claim(1)]), IMAGE, NOON)
+        assert condition(found, "ConfigValid")["reason"] == "Valid"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from typing import Any
 
@@ -10,15 +10,22 @@ import pytest
 from s3sink_operator import names
 from s3sink_operator.errors import Conflict, IngesterError, Refused, Unavailable
 from s3sink_operator.reconcile import REFUSED_SECONDS, Edges, Outcome, reconcile
+from s3sink_operator.state import Object, Resource
 
 from tests.rig.fakecontrollers import World
 from tests.rig.fakesinks import IMAGE, SINK, Operator, new_world, sink
 
 
 class Failing(Operator):
-    """`fail` is asked before each change and may raise."""
+    """`fail` is asked before each change and may raise. `unreadable`: a kind that can't be listed."""
 
     fail: Callable[[str], None] | None = None
+    unreadable: str | None = None
+
+    async def list(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> list[Object]:
+        if resource.kind == self.unreadable:
+            raise Refused(f"you may not read any {resource.kind}")
+        return await super().list(resource, namespace, labels)
 
     def _note(self, what: str) -> None:
         super()._note(what)
@@ -114,6 +121,54 @@ class TestRefused:
         operator.fail = None
         await operator.converge()
         assert condition(world, "Stalled")["reason"] == "NotStalled"
+
+
+class TestUnreadable:
+    """The API server refuses a read."""
+
+    async def test_the_status_keeps_what_was_known_and_says_why(self) -> None:
+        world, operator = await converged()
+        world.cluster.patch(SINK, {"spec": {"replicas": 1}})
+        before = world.cluster.objects[SINK]
+        operator.unreadable = "Pod"
+        outcome = await run(operator)
+        assert operator.log == ["apply S3Sink events status", "emit ReadRefused"]
+        assert (outcome.requeue_after, outcome.refused) == (REFUSED_SECONDS, "you may not read any Pod")
+        stalled = condition(world, "Stalled")
+        assert (stalled["status"], stalled["reason"]) == ("True", "ReadRefused")
+        assert stalled["message"] == "you may not read any Pod"
+        now = world.cluster.objects[SINK]
+        assert now["status"]["observedGeneration"] == now["metadata"]["generation"]
+        assert now["status"]["replicas"] == before["status"]["replicas"]
+        assert condition(world, "Ready")["observedGeneration"] < now["metadata"]["generation"]
+
+    async def test_again_nothing_is_news_and_it_passes(self) -> None:
+        world, operator = await converged()
+        operator.unreadable = "Pod"
+        await run(operator)
+        operator.log.clear()
+        world.cluster.pass_time(300)
+        await run(operator)
+        assert operator.log == []
+        operator.unreadable = None
+        await run(operator)
+        assert condition(world, "Stalled")["reason"] == "NotStalled"
+
+    async def test_of_a_new_sink_only_that_is_said(self) -> None:
+        world = new_world()
+        world.cluster.create(sink())
+        operator = Failing(world)
+        operator.unreadable = "Job"
+        outcome = await run(operator)
+        assert [one["type"] for one in outcome.conditions] == ["Stalled"]
+        assert condition(world, "Stalled")["reason"] == "ReadRefused"
+
+    async def test_a_status_that_can_t_be_written_is_for_the_log(self) -> None:
+        _, operator = await converged()
+        operator.unreadable = "Pod"
+        operator.fail = raises(Refused("nor may you write"), at="status")
+        with pytest.raises(Refused, match="you may not read any Pod"):
+            await run(operator)
 
 
 @pytest.mark.parametrize("error", [Unavailable("503", 3.0), Conflict("it was changed")])

@@ -105,7 +105,7 @@ def stalled(facts: Facts) -> Condition:
     """Somebody has to do something. ``ApplyRefused`` is added when the API server refuses what is applied."""
     if facts.conflicts:
         return Condition("Stalled", "True", "NameConflict", "; ".join(facts.conflicts))
-    if facts.problems and facts.deletion is None:
+    if any(not one.passes for one in facts.problems) and facts.deletion is None:
         return Condition("Stalled", "True", "ConfigInvalid", _problems(facts))
     if facts.unserved:
         return Condition("Stalled", "True", "KindNotServed", "; ".join(facts.unserved))

@@ -9,12 +9,14 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from s3sink_operator import names, paths
 from s3sink_operator.errors import Refused
+from s3sink_operator.references import MAX_KEY_BYTES
 from s3sink_operator.state import (
     JOB,
     POD,
@@ -47,6 +49,8 @@ _CHILDREN: Final = (
 )
 """Of each kind there may be one called ``names.child``; of Services the headless one as well."""
 _OPTIONAL: Final = (SERVICE_MONITOR,)
+_SENDABLE: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % MAX_KEY_BYTES)
+"""An API key, as ingesters take it."""
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 _SECRETS: Final = (
     ("destination", "credentials", "secretRef", "name"),
@@ -128,6 +132,7 @@ def facts_of(secret: Object) -> SecretFacts:
     """All that is kept of a Secret. The digest covers keys and values, and is the same for the same data."""
     data: Mapping[str, str] = secret.get("data") or {}
     digest = hashlib.sha256()
+    blank, unsendable = set(), set()
     for key in sorted(data):
         try:
             value = base64.b64decode(data[key])
@@ -135,7 +140,16 @@ def facts_of(secret: Object) -> SecretFacts:
             value = data[key].encode()
         for part in (key.encode(), value):
             digest.update(len(part).to_bytes(8, "big") + part)
-    return SecretFacts(keys=frozenset(data), digest=digest.hexdigest()[:32])
+        if not value.strip():
+            blank.add(key)
+        if not _SENDABLE.fullmatch(value.strip()):
+            unsendable.add(key)
+    return SecretFacts(
+        keys=frozenset(data),
+        digest=digest.hexdigest()[:32],
+        blank=frozenset(blank),
+        unsendable=frozenset(unsendable),
+    )
 
 
 async def _storage_class(sink: Object, cluster: Cluster) -> Object | None:

@@ -75,7 +75,7 @@ def plan(
     fleet = fleet_of(observed)
     running = _running(fleet.stateful_set)
     is_current = running is None or running == (image, release)
-    spec, problems = _config(observed)
+    spec, problems = _config(observed, fleet)
     scene = _Scene(
         observed=observed,
         now=now,
@@ -162,13 +162,17 @@ def _is_upgrading(facts: Facts, *, is_current: bool) -> bool:
     return not (is_current and facts.rollout.is_done)
 
 
-def _config(observed: Observed) -> tuple[Spec | None, tuple[Problem, ...]]:
+def _config(observed: Observed, fleet: Fleet) -> tuple[Spec | None, tuple[Problem, ...]]:
     """The spec, if it can be acted on; else why it can't."""
     try:
         spec = parse(observed.sink)
     except SpecError as error:
         return None, tuple(Problem(references.INVALID_SPEC, problem) for problem in error.problems)
     problems = references.missing(spec, observed)
+    # Where there is no StatefulSet yet, a pod has to mount its volume for the file system to grow at all.
+    if fleet.stateful_set is not None and not is_terminating(observed.sink):
+        volume_size = growth.volume_size(fleet, spec.replicas, spec.buffer.size)
+        problems += references.too_small(spec, volume_size)
     return (None if problems else spec), problems
 
 
@@ -277,7 +281,7 @@ def _is_settled(scene: _Scene, scaled: Scaling, compared: Children) -> bool:
     live = scene.fleet.stateful_set
     return (
         live is not None
-        and scene.spec is not None
+        and all(one.passes for one in scene.problems)
         and not scene.is_awaiting  # else a StatefulSet that is made again would be of the new release
         and ref_of(live) not in compared.differing
         and scaled.replicas == scene.fleet.replicas == scene.wishes.replicas

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from s3sink_operator import status as statuses
+from s3sink_operator.errors import Refused
 from s3sink_operator.execution import carry_out, is_release, write_status
 from s3sink_operator.observe import observe
 from s3sink_operator.plan import plan
@@ -44,7 +45,13 @@ class Outcome:
 
 async def reconcile(sink: Ref, edges: Edges, *, may_upgrade: bool = True) -> Outcome:
     """Raises ``ClusterError``: nothing is known to be done; it is to be made again."""
-    observed = await observe(sink, edges.cluster, edges.ingesters)
+    try:
+        observed = await observe(sink, edges.cluster, edges.ingesters)
+    except Refused as error:
+        try:
+            return await _unreadable(sink, edges, str(error))
+        except Refused:  # nor may the sink be read, or its status be written: then the log tells
+            raise error from None
     if observed is None:
         return Outcome()
     now, before = edges.clock(), observed.sink.get("status") or {}
@@ -67,3 +74,17 @@ async def reconcile(sink: Ref, edges: Edges, *, may_upgrade: bool = True) -> Out
         refused=refused,
         conditions=tuple(status["conditions"]),
     )
+
+
+async def _unreadable(sink: Ref, edges: Edges, message: str) -> Outcome:
+    """Tell it. Raises ``ClusterError``."""
+    found = await edges.cluster.get(sink)
+    if found is None:
+        return Outcome()
+    before = found.get("status") or {}
+    status = statuses.unreadable(found, message, edges.clock())
+    if status != before:
+        await write_status(status, found, edges.cluster)
+        for event in statuses.events_of(before, status):
+            await edges.cluster.emit(found, event)
+    return Outcome(requeue_after=REFUSED_SECONDS, refused=message, conditions=tuple(status["conditions"]))

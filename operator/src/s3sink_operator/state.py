@@ -81,10 +81,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretFacts:
-    """All that is kept of a Secret: its keys and a digest of its data."""
+    """All that is kept of a Secret: its keys, a digest of its data, and which values can't be used for what."""
 
     keys: frozenset[str]
     digest: str
+    blank: frozenset[str] = frozenset()
+    """Keys whose values are empty, or nothing but white space."""
+    unsendable: frozenset[str] = frozenset()
+    """Keys whose values aren't what a client could send as an API key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,15 @@ def refused(status: Object, previous: Object, message: str, now: datetime) -> di
     return {**status, "conditions": conditions}
 
 
+def unreadable(sink: Object, message: str, now: datetime) -> dict[str, Any]:
+    """The status of a sink that can't be looked at, since the API server refused a read. What was known stays."""
+    previous, generation = sink.get("status") or {}, sink["metadata"].get("generation", 1)
+    stalled = Condition("Stalled", "True", "ReadRefused", message)
+    (condition,) = with_times([stalled], previous, generation, now)
+    known = {one["type"]: one for one in previous.get("conditions") or ()} | {"Stalled": condition}
+    return {**previous, "observedGeneration": generation, "conditions": list(known.values())}
+
+
 def events_of(previous: Object, status: Object) -> tuple[Event, ...]:
     """What to tell: transitions, never a state that goes on."""
     before = {one["type"]: one for one in previous.get("conditions") or ()}
