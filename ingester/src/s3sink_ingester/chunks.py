@@ -171,10 +171,14 @@ def _held(parts: Sequence[bytes]) -> int:
 class ChunkTable:
     """All chunks and sealed objects of a volume."""
 
-    def __init__(self, limits: BatchLimits, rng: Random, *, held_chunks: int) -> None:
-        """``held_chunks``: chunks up to which payloads are kept in memory. With more of them each has so few that
-        memory is full before it is worth a write, and the journal has them all."""
+    def __init__(self, limits: BatchLimits, rng: Random, *, block_bytes: int, held_chunks: int) -> None:
+        """``block_bytes``: what is worth a write of its own.
+
+        ``held_chunks``: chunks up to which payloads are kept in memory. With more of them memory is full before any has
+        a block, and the journal has them all.
+        """
         self._limits = limits
+        self._block_bytes = block_bytes
         self._held_chunks = held_chunks
         self._rng = rng
         self._next_id = 1
@@ -221,17 +225,21 @@ class ChunkTable:
                 placement.created.append(chunk)
             chunk.in_flight = True
             append((chunk, payload, records))
-            words += (chunk.id, chunk.length, entries.append_size(size, records))
+            words += (chunk.id, chunk.length, records << 32 | size)
         return placement
 
-    def commit(self, placement: Placement, position: int) -> None:
-        """The group is durable: its records are accepted. ``position``: where its payloads begin in the journal."""
+    def commit(self, placement: Placement, position: int) -> list[Chunk]:
+        """The group is durable: its records are accepted. ``position``: where its payloads begin in the journal.
+
+        Returns the chunks that have a block to write now.
+        """
         hold = len(self.unsealed) <= self._held_chunks
         if hold:
             self.held_bytes += placement.size + PART_OVERHEAD * len(placement.appends)
         elif self.held_bytes:
             self.drop_held()
-        max_bytes = self._limits.max_bytes
+        max_bytes, block_bytes = self._limits.max_bytes, self._block_bytes
+        grown = []
         by_kind = self.accepted_by_kind
         for chunk, payload, records in placement.appends:
             size = len(payload)
@@ -245,9 +253,12 @@ class ChunkTable:
             self.accepted += records
             position += size
             chunk.length = length = chunk.length + size
+            if length - chunk.taken >= block_bytes and chunk.taken == chunk.flushed:
+                grown.append(chunk)
             if length >= max_bytes and chunk.closed is None:
                 self.close(chunk, SealReason.BYTES)
         self.raw_bytes += placement.size
+        return grown
 
     def abort(self, placement: Placement) -> None:
         """The group was not written: as if it had never been placed."""

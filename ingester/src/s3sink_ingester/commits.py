@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s3sink_ingester import gate as gates
-from s3sink_ingester.chunks import ChunkTable, Group, Now, Placement
+from s3sink_ingester.chunks import Chunk, ChunkTable, Group, Now, Placement
 from s3sink_ingester.errors import Overloaded, S3SinkError
 from s3sink_ingester.gate import Gate
 from s3sink_ingester.journal import entries
@@ -54,6 +54,8 @@ class Committed:
     """What one sync made durable. Its records are in their chunks already, and who sent them was told."""
 
     placement: Placement
+    grown: Sequence[Chunk]
+    """Chunks that have a block to write now."""
     sealed: Sequence[SealedObject]
     done: Sequence[Done]
     rotated: bool
@@ -257,12 +259,12 @@ class Commits:
 
     def _committed(self, result: Appended, commit: _Commit) -> None:
         placement = commit.placement
-        self._table.commit(placement, result.position - placement.size)
+        grown = self._table.commit(placement, result.position - placement.size)
         if commit.group is not None:
             self._dequeued(commit.group)
             for waiter in commit.group.waiters:
                 waiter.committed()
-        self._on_committed(Committed(placement, commit.sealed, commit.done, result.rotated))
+        self._on_committed(Committed(placement, grown, commit.sealed, commit.done, result.rotated))
         if not self.idle:
             self.schedule()
 

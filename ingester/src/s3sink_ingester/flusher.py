@@ -20,7 +20,7 @@ from s3sink_ingester.volume import put_aside
 
 _log = logging.getLogger(__name__)
 
-PORTION_BYTES = 8 << 20
+PORTION_BYTES = 4 << 20
 """Payloads that are read from the journal at a time. Each time costs a walk through the segments."""
 
 

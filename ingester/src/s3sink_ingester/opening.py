@@ -64,7 +64,9 @@ async def _open(
 ) -> Store:
     files = lanes.files
     state, repaired = await files.call(lambda: _recover(disk, opened.store_id, progress))
-    table = ChunkTable(settings.limits, rng, held_chunks=settings.held_chunks)
+    table = ChunkTable(
+        settings.limits, rng, block_bytes=settings.block_bytes, held_chunks=settings.held_chunks
+    )
     table.restore(repaired.snapshot, repaired.pending, clock())
     log = Log(
         disk,

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from s3sink_ingester import gate as gates
 from s3sink_ingester import volume
-from s3sink_ingester.chunks import Chunk, ChunkTable, Now, Placement
+from s3sink_ingester.chunks import Chunk, ChunkTable, Now
 from s3sink_ingester.commits import Commits, Committed
 from s3sink_ingester.disk import FULL_DISK, Disk
 from s3sink_ingester.errors import Overloaded
@@ -329,25 +329,19 @@ class Store:
             if not one.quarantined:
                 self.flusher.remove_object(finished.path)
         if committed.placement.appends:
-            self._accepted(committed.placement)
+            self._accepted(committed)
         if committed.rotated:
             self.flusher.checkpoint()
         if self._drain_epoch is not None:
             self.table.close_all(SealReason.DRAIN)
         self._seal_closed()
 
-    def _accepted(self, placement: Placement) -> None:
-        block = self._settings.block_bytes
-        full = [
-            chunk
-            for chunk, _, _ in placement.appends
-            if chunk.length - chunk.taken >= block and not chunk.flushing
-        ]
-        if full:
-            self.flusher.flush(full)
+    def _accepted(self, committed: Committed) -> None:
+        if committed.grown:
+            self.flusher.flush(committed.grown)
         if self.table.held_bytes >= self._settings.memory_bytes // 2:
             self.table.drop_held()
-        self._room.take(placement.size)
+        self._room.take(committed.placement.size)
 
     # ---- seals
 

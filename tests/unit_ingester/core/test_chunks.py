@@ -15,6 +15,7 @@ from s3sink_ingester.records import Kind, Partition
 
 START = 1_800_000_000.0
 LIMITS = BatchLimits(window=60, max_bytes=100, max_age=60.0)
+BLOCK = 50
 POSITION = 5000
 """Where in the journal the payloads of every group begin."""
 
@@ -37,7 +38,7 @@ class Clocks:
 
 
 def table(limits: BatchLimits = LIMITS, seed: int = 0, held_chunks: int = 1000) -> ChunkTable:
-    return ChunkTable(limits, Random(seed), held_chunks=held_chunks)
+    return ChunkTable(limits, Random(seed), block_bytes=BLOCK, held_chunks=held_chunks)
 
 
 def group(*payloads: tuple[str, bytes], kind: Kind = Kind.DATA) -> Group:
@@ -292,6 +293,21 @@ def test_payloads_that_memory_has_no_room_for_stay_in_the_journal() -> None:
     assert (list(first.missing), first.parts, first.length) == ([POSITION, 2], [b"345\n"], 6)
     assert (list(second.missing), second.parts, second.length) == ([POSITION + 2, 2], [], 2)
     assert before.parts == [b"1\n"], "whoever has taken them has them"
+
+
+def test_chunks_that_have_a_block_to_write() -> None:
+    chunks, clocks = table(BatchLimits(window=60, max_bytes=1000, max_age=60.0)), Clocks()
+
+    def commit(*sizes: tuple[str, int]) -> list[str]:
+        made = group(*((name, lines(size)) for name, size in sizes))
+        return [one.definition.name for one in chunks.commit(chunks.place(made, clocks.now), POSITION)]
+
+    assert commit(("a/", BLOCK - 1), ("b/", BLOCK), ("c/", 1)) == ["b/"]
+    pending = chunks.detach(chunks.open["b/"])
+    assert commit(("a/", 1), ("c/", 1)) == ["a/"]
+    assert commit(("b/", BLOCK)) == [], "one write at a time"
+    chunks.flush_failed(pending)
+    assert commit(("b/", 1)) == ["b/"]
 
 
 def test_nothing_is_held_of_more_chunks_than_memory_is_good_for() -> None:

@@ -62,7 +62,7 @@ def test_groups(
                 [
                     word
                     for chunk, offset, records, data in appended
-                    for word in (chunk, offset, entries.append_size(len(data), records))
+                    for word in (chunk, offset, records << 32 | len(data))
                 ]
             ),
             [data for *_, data in appended],

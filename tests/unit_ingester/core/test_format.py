@@ -145,7 +145,7 @@ def by_the_code() -> bytes:
         [],
         [entries.encode_done(Done(1))],
         [SECOND.encode()],
-        entries.encode_appends([3, 12, entries.append_size(4, 1), 5, 0, entries.append_size(10, 2)]),
+        entries.encode_appends([3, 12, 1 << 32 | 4, 5, 0, 2 << 32 | 10]),
         [b"r3 \n", b"bad1\n", b"bad2\n"],
     )
     return b"".join(

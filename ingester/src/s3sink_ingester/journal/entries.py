@@ -142,17 +142,12 @@ def encode_snapshot(
 def encode_appends(words: Sequence[int]) -> bytes:
     """The fixed parts of appends; their payloads follow behind all of them.
 
-    Three words each: chunk id, offset, and ``append_size``. They are packed in one go: there may be ten thousand.
+    Three words each: chunk id, offset, and records * 2**32 + length in bytes. In one go: there may be ten thousand.
     """
     packed = array("Q", words)
     if sys.byteorder == "big":
         packed.byteswap()
     return packed.tobytes()
-
-
-def append_size(length: int, records: int) -> int:
-    """The last word of an append: its length in bytes and its records, both less than 2**32."""
-    return records << 32 | length
 
 
 def encode_done(done: Done) -> bytes:

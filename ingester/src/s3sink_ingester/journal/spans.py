@@ -17,7 +17,7 @@ from s3sink_ingester.journal.segment import path_of
 BLOCK_BYTES = 1 << 20
 """What is read together. The kernel maps a large folio as a whole, so one byte may cost as much resident memory."""
 
-BLOCKS_MAPPED = 8
+BLOCKS_MAPPED = 4
 """Blocks after which the kernel may take the mapped pages back."""
 
 
