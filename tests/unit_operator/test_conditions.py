@@ -63,6 +63,9 @@ def taken(ref: Ref, **meta: Any) -> dict[Ref, Any]:
     return {**found, ref: {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": stranger, "spec": {}}}
 
 
+WITHOUT_SET = {ref: live for ref, live in children(sink(), replicas=2).items() if ref != SET}
+PAUSED = sink(meta={"annotations": {names.PAUSED: "true"}})
+PAUSED_END = sink(meta={"annotations": {names.PAUSED: "true"}, "deletionTimestamp": "2026-11-24T12:00:00Z"})
 OUTGROWN = sink(buffer={"size": "50Gi"}, batch={"maxBytes": "5Gi"})
 EXPANDS = {"metadata": {"name": "fast"}, "allowVolumeExpansion": True}
 BAD_REGEX = "spec.partitioning.regex: "
@@ -424,6 +427,40 @@ CASES = (
         "Reconciling",
         ("False", "Paused"),
     ),
+    Case("paused, it isn't deleted", healthy(PAUSED_END), "Reconciling", ("False", "Paused")),
+    Case(
+        "paused, it isn't emptied",
+        healthy(PAUSED_END),
+        "Draining",
+        ("False", "Paused"),
+        "volumes 0, 1: no step is taken while the sink is paused",
+    ),
+    Case("paused, there may be nothing to empty", healthy(PAUSED), "Draining", ("False", "NothingToDrain")),
+    # ---- a StatefulSet that is made again around its pods
+    Case("pods without a set", healthy(kids=WITHOUT_SET), "Ready", ("True", "AllReady")),
+    Case(
+        "pods without a set",
+        healthy(kids=WITHOUT_SET),
+        "Reconciling",
+        ("True", "Creating"),
+        "the StatefulSet is made again around its pods",
+    ),
+    Case(
+        "a bucket that there isn't",
+        healthy(
+            reports=[
+                report(
+                    0,
+                    destination_ok=False,
+                    last_error="The specified bucket does not exist",
+                    last_error_reason="no_such_bucket",
+                )
+            ]
+        ),
+        "DestinationReachable",
+        ("False", "NoSuchBucket"),
+        "events-s3sink-0: The specified bucket does not exist (spec.destination.bucket is the-output-bucket)",
+    ),
 )
 
 
@@ -451,6 +488,14 @@ def test_a_sink_that_waits_for_its_turn_says_so() -> None:
     assert reconciling(healthy(), release="2") == ("False", "UpToDate"), "its pods are as they are to be"
     assert reconciling(healthy()) == ("False", "UpToDate")
     assert reconciling(healthy(kids=kids(updatedReplicas=1)), image="another:2") == ("True", "RollingOut")
+
+
+def test_while_a_set_is_made_again_its_pods_are_counted() -> None:
+    """An autoscaler reads replicas, and would see none."""
+    before = plan(healthy(), IMAGE, NOW).status
+    counts = ("replicas", "readyReplicas", "updatedReplicas", "image")
+    again = plan(healthy(sink(status=dict(before)), kids=WITHOUT_SET), IMAGE, NOW).status
+    assert [again[key] for key in counts] == [before[key] for key in counts] == [2, 2, 2, IMAGE]
 
 
 def test_bad_config_says_that_the_earlier_one_goes_on() -> None:

@@ -67,6 +67,10 @@ def with_spec(found: dict[Ref, Any], which: Ref, **spec: Any) -> dict[Ref, Any]:
     return {**found, which: {**live, "spec": {**live["spec"], **spec}}}
 
 
+def rolling(found: dict[Ref, Any]) -> dict[Ref, Any]:
+    return {**found, SET: {**found[SET], "status": {**found[SET]["status"], "updatedReplicas": 1}}}
+
+
 def no_good(**fields: Any) -> Object:
     return sink(partitioning={"regex": "("}, **fields)
 
@@ -223,6 +227,25 @@ CASES = (
         ),
         ("delete ServiceAccount events-s3sink",),
     ),
+    Case(
+        "but not before pods have the other one",
+        healthy(sink(podTemplate={"serviceAccountName": "mine"}), kids=kids()),
+        ("apply StatefulSet events-s3sink replicas=2",),
+        requeue_after=MOVING_SECONDS,
+    ),
+    Case(
+        "all of them",
+        healthy(
+            sink(podTemplate={"serviceAccountName": "mine"}),
+            kids=rolling(
+                {
+                    **kids(sink(podTemplate={"serviceAccountName": "mine"})),
+                    ref("v1", "ServiceAccount"): kids()[ref("v1", "ServiceAccount")],
+                }
+            ),
+        ),
+        requeue_after=MOVING_SECONDS,
+    ),
     # ---- a spec that can't be acted on
     Case("nothing is made of it", observed(no_good(), kids={})),
     Case("what is there stays", healthy(no_good(), kids=kids(CHANGED))),
@@ -243,6 +266,15 @@ CASES = (
         healthy(sink(**CREDENTIALS), kids=kids(), secrets={"s3": None}),
     ),
     # ---- paused
+    Case(
+        "paused, an emptying pod isn't looked at all the time",
+        healthy(
+            sink(replicas=1, meta={"annotations": {names.PAUSED: "true"}}),
+            kids=kids(),
+            claims=[claim(0), claim(1, drain="7")],
+            reports=[report(0), report(1, epoch="7")],
+        ),
+    ),
     Case("paused", observed(sink(meta={"annotations": {names.PAUSED: "true"}}), kids={})),
     Case(
         "not paused by any other word",

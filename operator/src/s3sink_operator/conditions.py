@@ -46,7 +46,7 @@ def ready(facts: Facts) -> Condition:
     if facts.problems:
         goes_on = f"; {count}, with the earlier config" if facts.fleet.stateful_set is not None else ""
         return Condition("Ready", "False", "ConfigInvalid", _problems(facts) + goes_on)
-    if facts.fleet.stateful_set is None:
+    if facts.fleet.stateful_set is None and not facts.rollout.replicas:
         return Condition("Ready", "False", "Creating", "the StatefulSet is being made")
     if facts.troubles and facts.ready < facts.desired:
         trouble = facts.troubles[0]
@@ -66,14 +66,19 @@ def ready(facts: Facts) -> Condition:
 
 def reconciling(facts: Facts) -> Condition:
     """Something is on its way and goes on by itself."""
-    if facts.deletion is not None:
-        return Condition("Reconciling", "True", "Deleting", facts.deletion.message)
     if facts.is_paused:
         return Condition("Reconciling", "False", "Paused", "nothing is changed")
+    if facts.deletion is not None:
+        return Condition("Reconciling", "True", "Deleting", facts.deletion.message)
     if facts.fleet.stateful_set is None:
         if facts.problems or facts.conflicts:
             return Condition("Reconciling", "False", "Stalled", "see the condition Stalled")
-        return Condition("Reconciling", "True", "Creating", "children are being made")
+        what = (
+            "the StatefulSet is made again around its pods"
+            if facts.rollout.replicas
+            else "children are being made"
+        )
+        return Condition("Reconciling", "True", "Creating", what)
     rollout = facts.rollout
     if facts.fleet.replicas > facts.desired:
         text = f"{facts.fleet.replicas} replicas become {facts.desired}"
@@ -132,7 +137,9 @@ def destination_reachable(facts: Facts) -> Condition:
         # Ingesters mostly fail alike: then it is said once.
         texts = dict.fromkeys(report.last_error or "the store can't be reached" for report in failing)
         who = ", ".join(report.pod for report in failing)
-        return Condition("DestinationReachable", "False", reason, f"{who}: {'; '.join(texts)}")
+        return Condition(
+            "DestinationReachable", "False", reason, f"{who}: {'; '.join(texts)}{_bucket(facts, reason)}"
+        )
     if tried:
         return Condition("DestinationReachable", "True", "Reachable", "the latest uploads got through")
     return Condition("DestinationReachable", "Unknown", "NotTried", "nothing was uploaded yet")
@@ -164,6 +171,8 @@ def draining(facts: Facts) -> Condition:
     if not ordinals or (facts.deletion is not None and not facts.deletion.is_draining):
         return Condition("Draining", "False", "NothingToDrain", "no volume is being emptied")
     which = f"volume{'s' if len(ordinals) > 1 else ''} {', '.join(map(str, ordinals))}"
+    if facts.is_paused:
+        return Condition("Draining", "False", "Paused", f"{which}: no step is taken while the sink is paused")
     blocked = [one.blocked for one in facts.scaling.verdicts if one.blocked]
     if not blocked:
         return Condition("Draining", "True", "Draining", f"{which}: being emptied")
@@ -207,6 +216,11 @@ ALL: Final[tuple[Callable[[Facts], Condition], ...]] = (
 
 def _problems(facts: Facts) -> str:
     return "; ".join(problem.message for problem in facts.problems)
+
+
+def _bucket(facts: Facts, reason: str) -> str:
+    """Which bucket there isn't: stores don't say."""
+    return f" (spec.destination.bucket is {facts.wishes.bucket})" if reason == "NoSuchBucket" else ""
 
 
 def _undrained(facts: Facts) -> list[int]:

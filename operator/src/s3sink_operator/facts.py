@@ -54,8 +54,17 @@ class Facts:
 
     @property
     def rollout(self) -> Rollout:
-        """Of the StatefulSet; zeros if there is none."""
-        return rollout_of(self.fleet.stateful_set)
+        """Of the StatefulSet; where there is none, of the pods that one made now takes over."""
+        if self.fleet.stateful_set is not None:
+            return rollout_of(self.fleet.stateful_set)
+        pods = [slot.pod for slot in self.fleet.slots.values() if slot.pod is not None and slot.has_live_pod]
+        previous = (self.fleet.sink.get("status") or {}).get("updatedReplicas", 0)
+        return Rollout(
+            replicas=len(pods),
+            ready=sum(map(is_pod_ready, pods)),
+            updated=min(previous, len(pods)),
+            is_done=False,
+        )
 
     @property
     def reports(self) -> Mapping[str, Report]:

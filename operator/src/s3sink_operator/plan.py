@@ -27,6 +27,7 @@ from s3sink_operator.spec import Spec, parse
 from s3sink_operator.state import (
     Action,
     Apply,
+    Delete,
     Mark,
     Object,
     Observed,
@@ -199,18 +200,29 @@ def _render(scene: _Scene, replicas: int) -> tuple[Object, ...]:
 def _children(scene: _Scene, replicas: int) -> Children:
     """As rendered; as they are, but for the number of replicas, while the spec can't be acted on."""
     if scene.spec is not None:
-        return children.compare(
+        compared = children.compare(
             scene.observed,
             _render(scene, replicas),
             optional_refs(scene.owner),
             may_roll=not scene.is_awaiting,
         )
+        return compared if _is_rolled(scene, compared) else replace(compared, deletes=_not_used(compared))
     live = scene.fleet.stateful_set
     found = children.conflicts(scene.observed, scene.observed.children)
     if live is None or is_terminating(live) or live["spec"].get("replicas", 1) == replicas:
         return Children(conflicts=found)
     reason = f"{replicas} replicas; the rest stays as it is until the spec can be acted on"
     return Children(applies=(Apply(children.scaled(live, replicas), reason),), conflicts=found)
+
+
+def _is_rolled(scene: _Scene, compared: Children) -> bool:
+    """No pod is left that was made of an earlier template."""
+    return not compared.is_rolling and rollout_of(scene.fleet.stateful_set).is_done
+
+
+def _not_used(compared: Children) -> tuple[Delete, ...]:
+    """Deletions, but for that of an account which pods of before still use."""
+    return tuple(one for one in compared.deletes if one.ref.kind != "ServiceAccount")
 
 
 def _updates(scene: _Scene, replicas: int) -> tuple[Action, ...]:
@@ -318,7 +330,7 @@ def _facts(
 
 def _requeue_after(facts: Facts, status: Object) -> float | None:
     """None where nothing is expected but what is watched."""
-    verdicts = facts.scaling.verdicts
+    verdicts = () if facts.is_paused else facts.scaling.verdicts
     if any(one.phase is Phase.DRAINING and one.slot.pod is not None and not one.blocked for one in verdicts):
         return DRAINING_SECONDS
     is_moving = any(

@@ -59,7 +59,7 @@ def status_of(facts: Facts, now: datetime) -> dict[str, Any]:
         "conditions": with_times([one(facts) for one in ALL], previous, generation, now),
     }
     known = {
-        "image": image_of(facts.fleet.stateful_set),
+        "image": image_of(facts.fleet.stateful_set) or (previous.get("image") if rollout.replicas else None),
         "buffer": _buffer(facts, previous.get("buffer") or {}, now),
         "uploads": _uploads(facts),
     }

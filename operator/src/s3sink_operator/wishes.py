@@ -29,6 +29,7 @@ class Wishes:
     high_watermark_percent: int
     when_scaled: WhenScaled
     when_deleted: WhenDeleted
+    bucket: str
     port: int
     has_tls: bool
 
@@ -49,6 +50,7 @@ def wishes_of(sink: Object) -> Wishes:
             WhenDeleted,
             _one_of(buffer.get("whenDeleted", _BUFFER.when_deleted), WhenDeleted, "DrainThenRetain"),
         ),
+        bucket=str(_map(spec.get("destination")).get("bucket", "")),
         port=_int(service.get("port"), 80),
         has_tls=bool(_map(_map(spec.get("source")).get("tls")).get("secretRef")),
     )
