@@ -10,10 +10,12 @@ import pytest
 from s3sink_operator import names
 from s3sink_operator.errors import Conflict, IngesterError, Refused, Unavailable
 from s3sink_operator.reconcile import REFUSED_SECONDS, Edges, Outcome, reconcile
-from s3sink_operator.state import Object, Resource
+from s3sink_operator.state import STATEFUL_SET, Object, Ref, Resource
 
 from tests.rig.fakecontrollers import World
 from tests.rig.fakesinks import IMAGE, SINK, Operator, new_world, sink
+
+SET = Ref(STATEFUL_SET.api_version, STATEFUL_SET.kind, SINK.namespace, names.child(SINK.name))
 
 
 class Failing(Operator):
@@ -244,6 +246,19 @@ async def test_an_upgrade_waits_for_its_turn() -> None:
     operator.image = newer.image
     await operator.converge()
     assert not (await reconcile(SINK, newer)).is_upgrading
+
+
+async def test_a_release_that_renders_the_same_is_noted_and_rolls_nothing() -> None:
+    world, operator = await converged()
+    later = Edges(operator, operator, IMAGE, lambda: world.cluster.now, release="2")
+    before = world.cluster.objects[SET]
+    outcome = await reconcile(SINK, later, may_upgrade=False)
+    assert (outcome.actions, outcome.is_upgrading) == (1, True)
+    after = world.cluster.objects[SET]
+    assert after["metadata"]["annotations"][names.RELEASE] == "2"
+    assert after["spec"] == before["spec"]
+    outcome = await reconcile(SINK, later, may_upgrade=False)
+    assert (outcome.actions, outcome.is_upgrading) == (0, False)
 
 
 async def test_times_are_utc() -> None:
