@@ -1,4 +1,4 @@
-"""Growing volumes in place, without restarting a pod unless the file system can't grow under it. Pure.
+"""Growing volumes in place, under running pods. Pure.
 
 1. Each active claim that is smaller than what is wanted is patched; one that somebody made larger is left so.
 2. Once all of them are as large, the StatefulSet's claim template, which can't be changed, follows: the StatefulSet is
@@ -6,6 +6,9 @@
    identical pod template. Only while nothing else moves, so that this never coincides with a rollout.
 3. A file system that waits for its pod to end (``FileSystemResizePending``) gets some minutes to grow online; then the
    pods are restarted, one at a time.
+
+Pods are rolled once for another reason: the settings tell them how much of the volume they may fill, and follow the
+smallest volume. That is the rollout of a settings change; the StatefulSet that is made again causes none.
 """
 
 from __future__ import annotations
