@@ -91,8 +91,14 @@ class ClusterSink(LiveSink):
             started.wait_acked(20)
             yield started
 
+    def wait_served(self) -> None:
+        """Wait until requests are taken: nodes learn of a pod that is ready a moment later."""
+        with self.load():
+            pass
+
     def send(self, requests: int, records: int = 5) -> None:
         """So many requests, each of which has to be taken."""
+        self.wait_served()
         first = len(self.ledger.sent)
         run = self.agents.start(self.ledger, *self.address, count=requests, records=records, pause=0.0)
 

@@ -27,8 +27,8 @@ class Witness:
     namespace: str
     shrinks: list[tuple[str, int, int]] = field(default_factory=list)
     """StatefulSet, an ordinal that it lost, and the version of that."""
-    proofs: dict[str, int] = field(default_factory=dict)
-    """Claim → version at which its proof was first there, since the latest request."""
+    proofs: dict[str, list[tuple[int, int | None]]] = field(default_factory=dict)
+    """Claim → from which version a proof was on it, and at which it was gone again, if it was."""
     deleted: dict[str, bool] = field(default_factory=dict)
     """Claims that are gone → whether they had a proof in the end."""
     fewest_ready: int | None = None
@@ -50,9 +50,9 @@ class Witness:
         assert not unproven, f"volumes went without a proof: {unproven}"
         for stateful_set, ordinal, version in self.shrinks:
             claim = f"buffer-{stateful_set}-{ordinal}"
-            proof = self.proofs.get(claim)
-            assert proof is not None, f"{claim} had no proof when its replica went, at {version}"
-            assert proof < version, f"{claim} was proven at {proof}, after its replica went at {version}"
+            proofs = self.proofs.get(claim, [])
+            held = any(since < version and (end is None or end > version) for since, end in proofs)
+            assert held, f"{claim} had no proof when its replica went, at {version}: {proofs}"
 
     def _watch(self, kind: Kind) -> None:
         take = {CLAIMS: self._claim, STATEFUL_SETS: self._stateful_set, PODS: self._pod}[kind]
@@ -70,10 +70,12 @@ class Witness:
         requested = marks.get(DRAIN, "").partition("/")[2]
         prover, _, epoch = marks.get(DRAINED, "").rpartition("/")
         is_proven = bool(prover and requested and epoch == requested)
-        if not is_proven:
-            self.proofs.pop(name, None)
-        else:
-            self.proofs.setdefault(name, version)
+        proofs = self.proofs.setdefault(name, [])
+        was_proven = bool(proofs) and proofs[-1][1] is None
+        if is_proven and not was_proven:
+            proofs.append((version, None))
+        if was_proven and (is_gone or not is_proven):
+            proofs[-1] = (proofs[-1][0], version)
         if is_gone:
             self.deleted[name] = is_proven
 
