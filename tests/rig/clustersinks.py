@@ -130,15 +130,6 @@ class ClusterSink(LiveSink):
             counts[found["pod"]] += len(decoded(key, data).splitlines())
         return counts
 
-    def missing(self) -> int:
-        """Acknowledged records that the bucket doesn't hold yet: those of a request come in several objects."""
-        found, _ = self.ledger.found(self.objects())
-        return sum(
-            sent.records - len(found.get(number, ()))
-            for number, sent in enumerate(self.ledger.sent)
-            if sent.fate is Fate.ACKED
-        )
-
     def verdict(self) -> Verdict:
         """Judge the bucket once it holds every acknowledged record: each once, none of those that were refused."""
         self.wait(lambda: not self.missing(), "acknowledged records in the bucket", PATIENCE)

@@ -258,10 +258,13 @@ class LiveSink:
                 )
 
     def missing(self) -> int:
-        """Acknowledged requests that the bucket doesn't hold yet."""
+        """Acknowledged records that the bucket doesn't hold yet: those of a request come in several objects."""
         found, _ = self.ledger.found(self.objects())
-        acked = (number for number, sent in enumerate(self.ledger.sent) if sent.fate is Fate.ACKED)
-        return sum(request not in found for request in acked)
+        return sum(
+            sent.records - len(found.get(number, ()))
+            for number, sent in enumerate(self.ledger.sent)
+            if sent.fate is Fate.ACKED
+        )
 
     def verdict(self) -> Verdict:
         """Judge the bucket once it holds every acknowledged record: each once, none of those that were refused."""
