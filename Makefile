@@ -44,9 +44,10 @@ format: $(READY) ## put the source into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: check tools ## everything: check, then unit, contract, S3, crash and demo tests
+# Tests wait more than they compute, so two at a time take half as long; a file's tests share servers.
+test: check tools ## everything but e2e: check, then unit, contract, Helm, S3, crash, cluster and demo tests
 	@scripts/system-packages.sh npm
-	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/pytest
+	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/pytest -n 2 --dist loadfile
 
 e2e: $(READY) ## pods of the real images on a real node, as root; or on your cluster: KUBECONFIG=...
 	scripts/e2e.sh
