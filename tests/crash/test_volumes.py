@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from random import Random
 
@@ -59,14 +60,18 @@ async def test_a_later_format_is_refused(make_sink: MakeSink, tell: Tell, comman
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_a_byte_in_the_middle_of_the_journal(make_sink: MakeSink, tell: Tell, seed: int) -> None:
-    """One request in a frame of its own is lost, and reported; everything else is found."""
+    """One request in a frame of its own is lost, and reported; everything else is found.
+
+    Not one that began a chunk: without its definition the chunk's later records are only in the quarantine, as
+    ``docs/format.md`` says.
+    """
     rng = Random(seed)
     sink = make_sink(batch=STILL)
     sink.start()
     await Load(sink.ledger, rng, SINGLES).send(await sink.port(), 80, connections=1)
     sink.kill()
-    acked = [number for number, one in enumerate(sink.ledger.sent) if one.fate is Fate.ACKED]
-    victim = rng.choice(acked[:-1])
+    victim = rng.choice(continuing(sink.buffer / "journal")[:-1])
+    assert sink.ledger.sent[victim].fate is Fate.ACKED
     name = flip(sink.buffer / "journal", b"%d.0.1 p" % victim)
     sink.ledger.sent[victim].fate = Fate.UNKNOWN
 
@@ -122,6 +127,18 @@ async def put_aside(sink: Sink, name: str, records: int) -> None:
     assert (sink.buffer / "quarantine" / name).exists()
     verdict = sink.verdict()
     assert (verdict.duplicated, verdict.acked - verdict.lost) == (0, store["uploaded_records"])
+
+
+def continuing(journal: Path) -> list[int]:
+    """Requests of one record whose frame continues a chunk that was there, in the journal's order."""
+    written = b"".join(path.read_bytes() for path in sorted(journal.glob("*.seg")))
+    begun: set[bytes] = set()
+    found = []
+    for number, partition in re.findall(rb"(\d+)\.0\.1 (p\d+) ", written):
+        if partition in begun:
+            found.append(int(number))
+        begun.add(partition)
+    return found
 
 
 def flip(journal: Path, marker: bytes) -> str:
