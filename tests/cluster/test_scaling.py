@@ -32,7 +32,7 @@ def test_scaled_down_volumes_are_emptied_then_deleted(
         sink.scale(1)
         sink.wait_ready(1)
         sink.wait(lambda: list(sink.claims()) == ["buffer-events-s3sink-0"], "end of two claims")
-    assert control_plane.api.get(VOLUMES, "", volume) is None
+    sink.wait(lambda: control_plane.api.get(VOLUMES, "", volume) is None, "end of the volume")
     sink.wait(lambda: phases(sink) == {0: "Active"}, "status of one volume")
     sink.wait_condition("Draining", "False")
     sink.scale(0)
@@ -74,6 +74,7 @@ def test_scaled_up_while_a_drain_is_held_up(operator: Operator, sink: LiveSink, 
     assert "events-s3sink-1" in told["message"]
     assert sorted(sink.pods()) == ["events-s3sink-0", "events-s3sink-1"], "its pod stays until it is empty"
     assert phases(sink) == {0: "Active", 1: "Draining"}
+    sink.wait(lambda: len(sink.ready_pods()) == 1, "probe that sees the draining pod")
     sink.send(4)  # the other one takes records meanwhile
     sink.scale(2)
     sink.wait_ready(2)
