@@ -314,8 +314,7 @@ def running(sink: LiveSink, namespace: str, **values: Any) -> Iterator[None]:
         raise
     finally:
         install(plane, namespace, "--wait", **{**values, "replicas": 0})
-        gone = lambda: not plane.api.find(PODS, namespace)  # noqa: E731 -- said once
-        wait_for(gone, "end of the operator")
+        wait_for(lambda: not plane.api.find(PODS, namespace), "end of the operator")
 
 
 def test_a_sinks_life_under_rights_in_the_whole_cluster(

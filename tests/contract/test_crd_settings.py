@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from s3sink_ingester.config import kinds as theirs
 from s3sink_ingester.config import loads
 from s3sink_ingester.config.fields import settings_of
@@ -79,8 +80,8 @@ def test_samples(sample: Path) -> None:
 # ---- limits
 
 
-def fields(model: type, path: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
-    for name, field in model.model_fields.items():  # type: ignore[attr-defined] # a type[Model]
+def fields(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for name, field in model.model_fields.items():
         at = f"{path}.{written(name, field)}".removeprefix(".")
         group = group_of(field.annotation)
         if group is not None:

@@ -6,6 +6,7 @@ what to write instead.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,17 +18,17 @@ from s3sink_operator.units import MAX_DURATION_LENGTH, MAX_SIZE_LENGTH, parse_du
 
 
 @dataclass(frozen=True)
-class TextKind:
+class TextKind(ABC):
     """Text of at most ``max_length`` characters, as pydantic asks for it."""
 
     @property
+    @abstractmethod
     def longest(self) -> int:
         """Most characters that a value may have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, text: str) -> None:
         """Raises ValueError."""
-        raise NotImplementedError
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._validate, handler(source))
