@@ -1,166 +1,25 @@
-"""The chunk state machine. Pure: it mutates at once and returns what is to be done; the store does it.
-
-A chunk is what one partition received in one window. Its life:
-
-    open ──close──► closed ──encode──► sealed ──upload──► done
-      │ place → commit | abort      (nothing is appended any more)
-
-``place`` gives every payload of a group its chunk; ``commit`` makes it count after the sync, ``abort`` takes it back.
-Between the two the chunk is *in flight*, and a closed chunk isn't sealed before it has landed. Recovery feeds the same
-table (``restore``), so that a restart and a live process can't disagree.
-"""
+"""All chunks and sealed objects of a volume: the state machine itself. Pure."""
 
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from random import Random
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
+from s3sink_ingester.chunks.chunk import Chunk, Now, Pending
+from s3sink_ingester.chunks.group import Group, Placement
 from s3sink_ingester.journal import entries
 from s3sink_ingester.journal.entries import Definition, OpenChunk, Snapshot, Totals
 from s3sink_ingester.objects import SealedObject
 from s3sink_ingester.policy import BatchLimits, SealReason, time_to_seal, window_start
-from s3sink_ingester.records import Batch, Kind, Partition
+from s3sink_ingester.records import Kind, Partition
 
 PART_OVERHEAD: Final = 64
 """Of a payload in memory: the object around its bytes, the slot in its list, and what the allocator rounds up."""
 
 _NO_SPANS: Final = array("Q")
-
-
-@dataclass(frozen=True, slots=True)
-class Now:
-    """One reading of both clocks. Seconds; ``wall`` since the epoch, ``monotonic`` since some fixed moment.
-
-    The wall clock only names windows; ages and deadlines are monotonic, so that a clock that jumps can't hold
-    records back or seal everything at once.
-    """
-
-    wall: float
-    monotonic: float
-
-
-class Chunk:
-    """One chunk that isn't sealed yet. ``length`` and ``records`` count what is committed.
-
-    Its first ``flushed`` bytes are in its file, then up to ``taken`` on the way there; the rest is *pending*. The
-    journal has all that is pending (``spans``), memory the newest appends of it (``parts``).
-    """
-
-    __slots__ = (
-        "closed",
-        "deadline",
-        "deadline_reason",
-        "definition",
-        "encoded",
-        "flushed",
-        "id",
-        "in_flight",
-        "kind",
-        "length",
-        "parts",
-        "records",
-        "spans",
-        "taken",
-        "window_start",
-    )
-
-    def __init__(self, definition: Definition, deadline: float, reason: SealReason) -> None:
-        self.id = definition.chunk_id
-        self.definition = definition
-        self.kind = definition.kind
-        self.window_start = definition.window_start
-        self.encoded = definition.encode()
-        self.deadline = deadline
-        self.deadline_reason = reason
-        self.length = 0
-        self.records = 0
-        self.in_flight = False
-        self.closed: SealReason | None = None
-        self.flushed = 0
-        self.taken = 0
-        self.spans = array("Q")  # position and length of each append in turn
-        self.parts: list[bytes] = []
-
-    @property
-    def flushing(self) -> bool:
-        """Whether some of its bytes are on the way to its file: only one write may be."""
-        return self.taken != self.flushed
-
-    @property
-    def pending_bytes(self) -> int:
-        """Committed, not in its file nor on the way there."""
-        return self.length - self.taken
-
-    def pending(self) -> Pending:
-        """What is pending now; more of it may become so in a chunk that is open."""
-        return Pending(self, self.taken, self.length - self.taken, self.spans, self.parts)
-
-
-class Pending(NamedTuple):
-    """Appends of a chunk, taken to be written at ``offset`` in its file, or into its object."""
-
-    chunk: Chunk
-    offset: int
-    length: int
-    spans: array[int]
-    """Of all of them."""
-    parts: list[bytes]
-    """The payloads of the last of them."""
-
-    @property
-    def missing(self) -> array[int]:
-        """The spans of those whose payloads must be read from the journal."""
-        return self.spans[: len(self.spans) - 2 * len(self.parts)]
-
-
-def chunk_path(chunk_id: int) -> str:
-    """Where the raw lines of a chunk lie on the volume."""
-    return f"chunks/{chunk_id:016x}.raw"
-
-
-class Group:
-    """What is gathered for one sync: batches by the names of their partitions, in arrival order."""
-
-    __slots__ = ("batches", "bytes")
-
-    def __init__(self) -> None:
-        self.batches: defaultdict[str, list[Batch]] = defaultdict(list)
-        self.bytes = 0
-
-    def add(self, batches: Sequence[Batch]) -> None:
-        """Add the records of one request."""
-        gathered = self.batches
-        size = 0
-        for batch in batches:
-            gathered[batch[0].name].append(batch)
-            size += len(batch[1])
-        self.bytes += size
-
-
-Append: TypeAlias = tuple[Chunk, bytes, int]
-"""(chunk, payload, number of records)."""
-
-
-class Placement:
-    """A group with a chunk for each of its partitions: not yet committed."""
-
-    __slots__ = ("appends", "created", "size", "words")
-
-    def __init__(self, size: int = 0) -> None:
-        self.appends: list[Append] = []
-        self.created: list[Chunk] = []
-        self.size = size  # bytes of all payloads
-        self.words: list[int] = []  # of the appends, as ``entries.encode_appends`` takes them
-
-    def encode(self) -> tuple[list[bytes], bytes, list[bytes]]:
-        """Definitions, appends and payloads for the journal."""
-        payloads = [payload for _, payload, _ in self.appends]
-        return [chunk.encoded for chunk in self.created], entries.encode_appends(self.words), payloads
 
 
 def _held(parts: Sequence[bytes]) -> int:
