@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from contextlib import ExitStack, suppress
@@ -20,6 +21,8 @@ def main() -> None:
         stack.enter_context(Kubelet(plane))
         print(f"# ready after {time.monotonic() - started:.0f} s; Ctrl-C ends it")
         print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
+        if shutil.which("kubectl") is None:
+            print(f"export PATH={kubetools.find('kubectl').parent}:$PATH  # for kubectl", flush=True)
         signal.pause()
 
 
