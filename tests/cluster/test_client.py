@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from s3sink_operator import names, paths, watch
-from s3sink_operator.apiserver import ApiServer, NotConfigured
-from s3sink_operator.cluster import KubernetesCluster
+from s3sink_operator import names
 from s3sink_operator.errors import Conflict, Refused
+from s3sink_operator.kube import paths, watch
+from s3sink_operator.kube.apiserver import ApiServer, NotConfigured
+from s3sink_operator.kube.cluster import KubernetesCluster
+from s3sink_operator.kube.watch import Hooks, Watched
 from s3sink_operator.state import SERVICE_MONITOR, Delete, Event, EventType, Object, Ref
-from s3sink_operator.watch import Hooks, Watched
 
 from tests.rig import controlplane, kubetools
 from tests.rig.kubeapi import CONFIG_MAPS, CRDS, EVENTS, SERVICE_MONITORS, SINKS, wait_for

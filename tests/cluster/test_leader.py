@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from s3sink_operator.apiserver import ApiServer
-from s3sink_operator.leader import Elector, Timing, lease_ref
+from s3sink_operator.kube.apiserver import ApiServer
+from s3sink_operator.kube.leader import Elector, Timing, lease_ref
 
 from tests.rig.kubeapi import LEASES, wait_for
 from tests.rig.operators import Operator

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from s3sink_operator import drift, manifests, names, spec
+from s3sink_operator import manifests, names, spec
+from s3sink_operator.planner import drift
 
 from tests.rig import controlplane, kubetools
 from tests.rig.controlplane import ControlPlane

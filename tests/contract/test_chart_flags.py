@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from s3sink_operator import manifests, names, paths, settings, state
+from s3sink_operator import manifests, names, state
+from s3sink_operator.kube import paths
 from s3sink_operator.manifests import network_policy
+from s3sink_operator.runtime import settings
 from s3sink_operator.state import Resource
 
 from tests.rig import helm

@@ -15,8 +15,9 @@ from s3sink_ingester import cli, config
 from s3sink_ingester.metrics.catalog import CATALOG
 from s3sink_ingester.objects.s3.errors import SLOWLY, SOON
 from s3sink_ingester.records.partition import Reason
-from s3sink_operator import conditions, growth, names, pods, references, scaling, status
-from s3sink_operator.metrics import RESULTS, STATES, Metrics
+from s3sink_operator import names
+from s3sink_operator.planner import conditions, growth, pods, references, scaling, status
+from s3sink_operator.runtime.metrics import RESULTS, STATES, Metrics
 
 from tests.unit_operator.rendering import ROOT
 

@@ -11,9 +11,9 @@ from s3sink_ingester import status
 from s3sink_ingester.store import StoreStatus
 from s3sink_ingester.volume import tell_aside
 from s3sink_operator import names
-from s3sink_operator.fleet import fleet_of
 from s3sink_operator.ingesters import report_of
-from s3sink_operator.scaling import scale
+from s3sink_operator.planner.fleet import fleet_of
+from s3sink_operator.planner.scaling import scale
 from s3sink_operator.state import Report
 
 from tests.rig.observations import claim, observed, pod

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from s3sink_operator import names, quantities
+from s3sink_operator import names
 from s3sink_operator.errors import Conflict, Refused
+from s3sink_operator.planner import quantities
 from s3sink_operator.state import (
     SERVICE_MONITOR,
     STATEFUL_SET,

@@ -10,8 +10,9 @@ import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from s3sink_operator import names, quantities
+from s3sink_operator import names
 from s3sink_operator.errors import IngesterError
+from s3sink_operator.planner import quantities
 from s3sink_operator.state import (
     JOB,
     POD,

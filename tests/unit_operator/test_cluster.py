@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from s3sink_operator import names, paths
-from s3sink_operator.apiserver import ApiServer, Expired, NotConfigured, NotFound, error_of
-from s3sink_operator.cluster import KubernetesCluster
+from s3sink_operator import names
 from s3sink_operator.errors import ClusterError, Conflict, Refused, Unavailable
+from s3sink_operator.kube import paths
+from s3sink_operator.kube.apiserver import ApiServer, Expired, NotConfigured, NotFound, error_of
+from s3sink_operator.kube.cluster import KubernetesCluster
 from s3sink_operator.state import SERVICE_MONITOR, Delete, Event, EventType, Ref
 
 from tests.rig.scripted_api import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from s3sink_operator import names
-from s3sink_operator.plan import plan
+from s3sink_operator.planner.plan import plan
 from s3sink_operator.state import STATEFUL_SET, Observed, Ref, SecretFacts
 
 from tests.rig.observations import IMAGE, NAME, NAMESPACE, children, claim, observed, pod, report, sink

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from s3sink_operator import names, quantities
-from s3sink_operator.drift import contains, difference
+from s3sink_operator import names
+from s3sink_operator.planner import quantities
+from s3sink_operator.planner.drift import contains, difference
 
 from tests.rig.observations import children, sink
 

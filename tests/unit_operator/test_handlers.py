@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from s3sink_operator import names
-from s3sink_operator.apiserver import Credentials
-from s3sink_operator.handlers import Sightings, connection, settings
+from s3sink_operator.kube.apiserver import Credentials
+from s3sink_operator.runtime.handlers import Sightings, connection, settings
 
 KEY = ("team", "events")
 

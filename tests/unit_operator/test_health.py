@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiohttp.test_utils import TestClient, TestServer
-from s3sink_operator.health import Vitals, application
+from s3sink_operator.runtime.health import Vitals, application
 
 
 def test_a_part_that_is_silent_for_too_long_is_dead() -> None:

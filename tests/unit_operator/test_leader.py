@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3sink_operator.apiserver import ApiServer
-from s3sink_operator.leader import Elector, Move, Timing, decide, lease_ref, lease_spec, released_spec
+from s3sink_operator.kube.apiserver import ApiServer
+from s3sink_operator.kube.leader import Elector, Move, Timing, decide, lease_ref, lease_spec, released_spec
 
 from tests.rig.scripted_api import hangs, kubeconfig, refuses, says, scripted
 

@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import Any
 
-from s3sink_operator import logs
+from s3sink_operator.runtime import logs
 
 
 def record(message: str, *arguments: Any, **extra: Any) -> logging.LogRecord:

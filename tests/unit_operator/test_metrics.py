@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s3sink_operator.metrics import Metrics, state_of
+from s3sink_operator.runtime.metrics import Metrics, state_of
 
 
 def condition(kind: str, status: str, reason: str) -> dict[str, str]:

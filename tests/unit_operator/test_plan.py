@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from s3sink_operator import names
 from s3sink_operator.manifests import Context, Owner, render
-from s3sink_operator.plan import DRAINING_SECONDS, MOVING_SECONDS, plan
+from s3sink_operator.planner.plan import DRAINING_SECONDS, MOVING_SECONDS, plan
 from s3sink_operator.spec import parse
 from s3sink_operator.state import (
     SERVICE_MONITOR,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from s3sink_operator import names
-from s3sink_operator.recorder import again, first
+from s3sink_operator.kube.recorder import again, first
 from s3sink_operator.state import Event, EventType
 
 SINK: dict[str, Any] = {

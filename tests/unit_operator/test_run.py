@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from s3sink_operator.apiserver import ApiServer
-from s3sink_operator.health import Vitals
-from s3sink_operator.run import wait_for_kind
+from s3sink_operator.kube.apiserver import ApiServer
+from s3sink_operator.runtime.health import Vitals
+from s3sink_operator.runtime.run import wait_for_kind
 
 from tests.rig.scripted_api import Script, kubeconfig, refuses, says, scripted
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from s3sink_operator.settings import parse
+from s3sink_operator.runtime.settings import parse
 
 
 def test_defaults() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from s3sink_operator import names
-from s3sink_operator.fleet import fleet_of
-from s3sink_operator.scaling import Phase, Scaling, scale
+from s3sink_operator.planner.fleet import fleet_of
+from s3sink_operator.planner.scaling import Phase, Scaling, scale
 from s3sink_operator.state import Delete, Drain, Observed, Report, Resume
 
 from tests.rig.observations import claim, job, observed, pod, report, sink

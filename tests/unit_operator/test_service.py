@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from s3sink_operator import logs
 from s3sink_operator.errors import Conflict, Refused, Unavailable
-from s3sink_operator.metrics import Metrics
 from s3sink_operator.reconcile import Outcome
-from s3sink_operator.service import Pace, Service, result_of
+from s3sink_operator.runtime import logs
+from s3sink_operator.runtime.metrics import Metrics
+from s3sink_operator.runtime.service import Pace, Service, result_of
 from s3sink_operator.state import Ref
 
 from tests.rig import virtual_time

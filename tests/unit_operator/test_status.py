@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from s3sink_operator.plan import plan
+from s3sink_operator.planner.plan import plan
+from s3sink_operator.planner.status import events_of, refused
 from s3sink_operator.state import EventType, Observed, Plan
-from s3sink_operator.status import events_of, refused
 
 from tests.rig.observations import IMAGE, children, claim, observed, pod, report, sink
 

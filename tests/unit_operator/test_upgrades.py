@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s3sink_operator.upgrades import Turns
+from s3sink_operator.runtime.upgrades import Turns
 
 
 def test_one_begins_and_the_others_wait_their_turn() -> None:

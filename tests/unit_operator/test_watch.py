@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3sink_operator.apiserver import ApiServer, Expired, NotFound
 from s3sink_operator.errors import ClusterError, Refused, Unavailable
-from s3sink_operator.watch import Hooks, Watched, delay_after, follow
+from s3sink_operator.kube.apiserver import ApiServer, Expired, NotFound
+from s3sink_operator.kube.watch import Hooks, Watched, delay_after, follow
 
 from tests.rig.scripted_api import Answer, Script, kubeconfig, refuses, says, scripted, streams
 

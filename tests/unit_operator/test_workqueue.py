@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from s3sink_operator.errors import Conflict, Refused, Unavailable
-from s3sink_operator.workqueue import Backoff, WorkQueue
+from s3sink_operator.runtime.workqueue import Backoff, WorkQueue
 
 from tests.rig import virtual_time
 

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import sys
 
-from s3sink_operator import logs, settings
-from s3sink_operator.apiserver import NotConfigured
-from s3sink_operator.run import run
+from s3sink_operator.kube.apiserver import NotConfigured
+from s3sink_operator.runtime import logs, settings
+from s3sink_operator.runtime.run import run
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
-from s3sink_operator import names, paths
+from s3sink_operator import names
 from s3sink_operator.errors import Refused
-from s3sink_operator.references import MAX_KEY_BYTES
+from s3sink_operator.kube import paths
+from s3sink_operator.planner.references import MAX_KEY_BYTES
 from s3sink_operator.state import (
     JOB,
     POD,

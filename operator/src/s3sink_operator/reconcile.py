@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from s3sink_operator import status as statuses
 from s3sink_operator.errors import Refused
 from s3sink_operator.execution import carry_out, is_release, write_status
 from s3sink_operator.observe import observe
-from s3sink_operator.plan import plan
+from s3sink_operator.planner import status as statuses
+from s3sink_operator.planner.plan import plan
 from s3sink_operator.state import Cluster, Ingesters, Object, Ref
 
 REFUSED_SECONDS: Final = 300.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from s3sink_operator.fleet import condition, is_pod_ready, is_terminating
+from s3sink_operator.planner.fleet import condition, is_pod_ready, is_terminating
 from s3sink_operator.state import Object, Report
 
 FORMAT_DOWNGRADE: Final = "FormatDowngrade"

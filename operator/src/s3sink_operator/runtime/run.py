@@ -15,19 +15,21 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from s3sink_operator import handlers, health, names, paths
-from s3sink_operator.apiserver import ApiServer
-from s3sink_operator.cluster import KubernetesCluster
+from s3sink_operator import names
 from s3sink_operator.errors import ClusterError
-from s3sink_operator.health import Vitals
 from s3sink_operator.ingesters import HttpIngesters
-from s3sink_operator.leader import Elector, lease_ref
-from s3sink_operator.logs import Key
-from s3sink_operator.metrics import Metrics
+from s3sink_operator.kube import paths
+from s3sink_operator.kube.apiserver import ApiServer
+from s3sink_operator.kube.cluster import KubernetesCluster
+from s3sink_operator.kube.leader import Elector, lease_ref
 from s3sink_operator.reconcile import Edges, reconcile
-from s3sink_operator.service import RECONCILE_SECONDS, Pace, Service
-from s3sink_operator.settings import Settings
-from s3sink_operator.watching import Hooks, Watches
+from s3sink_operator.runtime import handlers, health
+from s3sink_operator.runtime.health import Vitals
+from s3sink_operator.runtime.logs import Key
+from s3sink_operator.runtime.metrics import Metrics
+from s3sink_operator.runtime.service import RECONCILE_SECONDS, Pace, Service
+from s3sink_operator.runtime.settings import Settings
+from s3sink_operator.runtime.watching import Hooks, Watches
 
 GRACE_SECONDS: Final = 10.0
 """For reconciles that run when the operator is told to end. Without it nothing is lost: the next one goes on."""

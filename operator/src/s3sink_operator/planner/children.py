@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from s3sink_operator import drift, names
-from s3sink_operator.fleet import Kinship, controller_of, is_terminating, kinship, uid_of
+from s3sink_operator import names
+from s3sink_operator.planner import drift
+from s3sink_operator.planner.fleet import Kinship, controller_of, is_terminating, kinship, uid_of
 from s3sink_operator.state import (
     SERVICE_MONITOR,
     STATEFUL_SET,

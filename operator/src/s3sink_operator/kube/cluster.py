@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from s3sink_operator import paths, recorder
-from s3sink_operator.apiserver import APPLY, MERGE, ApiServer, NotFound
 from s3sink_operator.errors import ClusterError, Conflict, Refused
+from s3sink_operator.kube import paths, recorder
+from s3sink_operator.kube.apiserver import APPLY, MERGE, ApiServer, NotFound
 from s3sink_operator.names import FIELD_MANAGER
 from s3sink_operator.state import Delete, Event, Object, Ref, Resource, ref_of
 

@@ -22,8 +22,8 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from s3sink_operator import names
-from s3sink_operator.fleet import Fleet, Slot, is_mounted, is_terminating, uid_of
-from s3sink_operator.pods import is_node_lost, trouble_of
+from s3sink_operator.planner.fleet import Fleet, Slot, is_mounted, is_terminating, uid_of
+from s3sink_operator.planner.pods import is_node_lost, trouble_of
 from s3sink_operator.state import Action, Delete, Drain, Object, Report, Resume, ref_of
 
 

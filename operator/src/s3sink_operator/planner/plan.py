@@ -12,17 +12,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from s3sink_operator import children, growth, names, orphans, quantities, references, scaling
-from s3sink_operator.children import Children
-from s3sink_operator.conditions import AWAITING
-from s3sink_operator.deletion import Deletion, dismantle, is_foreground
+from s3sink_operator import names
 from s3sink_operator.errors import SpecError
-from s3sink_operator.facts import Facts, rollout_of
-from s3sink_operator.fleet import Fleet, fleet_of, is_terminating
-from s3sink_operator.growth import Growth
 from s3sink_operator.manifests import Context, Owner, drain_jobs, optional_refs, render
-from s3sink_operator.references import Problem
-from s3sink_operator.scaling import Phase, Scaling, Verdict
+from s3sink_operator.planner import children, growth, orphans, quantities, references, scaling
+from s3sink_operator.planner.children import Children
+from s3sink_operator.planner.conditions import AWAITING
+from s3sink_operator.planner.deletion import Deletion, dismantle, is_foreground
+from s3sink_operator.planner.facts import Facts, rollout_of
+from s3sink_operator.planner.fleet import Fleet, fleet_of, is_terminating
+from s3sink_operator.planner.growth import Growth
+from s3sink_operator.planner.references import Problem
+from s3sink_operator.planner.scaling import Phase, Scaling, Verdict
+from s3sink_operator.planner.status import events_of, image_of, status_of
+from s3sink_operator.planner.wishes import Wishes, wishes_of
 from s3sink_operator.spec import Spec, parse
 from s3sink_operator.state import (
     Action,
@@ -35,8 +38,6 @@ from s3sink_operator.state import (
     SetFinalizer,
     ref_of,
 )
-from s3sink_operator.status import events_of, image_of, status_of
-from s3sink_operator.wishes import Wishes, wishes_of
 
 DRAINING_SECONDS: Final = 2.0
 """When to look again while pods empty their volumes: only they can tell how far they are."""

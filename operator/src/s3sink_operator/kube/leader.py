@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from s3sink_operator import paths
-from s3sink_operator.apiserver import ApiServer, NotFound
 from s3sink_operator.errors import ClusterError, Conflict
+from s3sink_operator.kube import paths
+from s3sink_operator.kube.apiserver import ApiServer, NotFound
 from s3sink_operator.state import Object, Ref
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from s3sink_operator import quantities, units
-from s3sink_operator.fleet import (
+from s3sink_operator import units
+from s3sink_operator.planner import quantities
+from s3sink_operator.planner.fleet import (
     Fleet,
     Slot,
     condition,

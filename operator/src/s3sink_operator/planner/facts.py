@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from s3sink_operator.deletion import Deletion
-from s3sink_operator.fleet import Fleet, is_pod_ready, is_terminating
-from s3sink_operator.growth import Growth
-from s3sink_operator.pods import Trouble, trouble_of
-from s3sink_operator.references import Problem
-from s3sink_operator.scaling import Scaling
+from s3sink_operator.planner.deletion import Deletion
+from s3sink_operator.planner.fleet import Fleet, is_pod_ready, is_terminating
+from s3sink_operator.planner.growth import Growth
+from s3sink_operator.planner.pods import Trouble, trouble_of
+from s3sink_operator.planner.references import Problem
+from s3sink_operator.planner.scaling import Scaling
+from s3sink_operator.planner.wishes import Wishes
 from s3sink_operator.state import Object, Report
-from s3sink_operator.wishes import Wishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from s3sink_operator.apiserver import ApiServer, Expired
 from s3sink_operator.errors import ClusterError, Conflict, Refused, Unavailable
+from s3sink_operator.kube.apiserver import ApiServer, Expired
 
 Metadata = Mapping[str, Any]
 

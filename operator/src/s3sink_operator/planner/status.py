@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from s3sink_operator import names, units
-from s3sink_operator.conditions import ALL, Condition
-from s3sink_operator.facts import Facts
-from s3sink_operator.fleet import time_of
-from s3sink_operator.scaling import Phase, Verdict
+from s3sink_operator.planner.conditions import ALL, Condition
+from s3sink_operator.planner.facts import Facts
+from s3sink_operator.planner.fleet import time_of
+from s3sink_operator.planner.scaling import Phase, Verdict
 from s3sink_operator.state import Event, EventType, Object
 
 _MAX_MESSAGE: Final = 1024

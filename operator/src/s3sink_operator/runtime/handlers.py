@@ -20,9 +20,9 @@ from kopf._cogs.structs.references import Insights  # what it watches is told no
 from kopf._core.engines.peering import Identity  # the type of an argument of kopf.operator
 
 from s3sink_operator import names
-from s3sink_operator.apiserver import CONNECT_SECONDS, REQUEST_SECONDS, WATCH_SECONDS, Credentials
 from s3sink_operator.errors import OperatorError
-from s3sink_operator.logs import Key
+from s3sink_operator.kube.apiserver import CONNECT_SECONDS, REQUEST_SECONDS, WATCH_SECONDS, Credentials
+from s3sink_operator.runtime.logs import Key
 
 _TICK_SECONDS: Final = 2.0
 _BACKOFFS: Final = (0.5, 1.0, 2.0, *[5.0] * 20)

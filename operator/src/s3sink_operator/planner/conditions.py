@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from s3sink_operator import names
-from s3sink_operator.facts import Facts
-from s3sink_operator.pods import FORMAT_DOWNGRADE
-from s3sink_operator.scaling import Phase
+from s3sink_operator.planner.facts import Facts
+from s3sink_operator.planner.pods import FORMAT_DOWNGRADE
+from s3sink_operator.planner.scaling import Phase
 from s3sink_operator.state import Report
 
 Status = Literal["True", "False", "Unknown"]

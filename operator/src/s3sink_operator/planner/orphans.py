@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from s3sink_operator import names
-from s3sink_operator.fleet import condition, is_terminating, time_of, uid_of
-from s3sink_operator.scaling import Phase, Verdict
+from s3sink_operator.planner.fleet import condition, is_terminating, time_of, uid_of
+from s3sink_operator.planner.scaling import Phase, Verdict
 from s3sink_operator.state import Apply, Delete, Object, ref_of
 
 RETRY_AFTER: Final = timedelta(minutes=5)

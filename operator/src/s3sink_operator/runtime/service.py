@@ -10,15 +10,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from s3sink_operator import logs, names, paths
-from s3sink_operator.apiserver import ApiServer
+from s3sink_operator import names
 from s3sink_operator.errors import ClusterError, Conflict, Refused, Unavailable
-from s3sink_operator.logs import Key
-from s3sink_operator.metrics import Metrics
+from s3sink_operator.kube import paths
+from s3sink_operator.kube.apiserver import ApiServer
 from s3sink_operator.reconcile import Outcome
+from s3sink_operator.runtime import logs
+from s3sink_operator.runtime.logs import Key
+from s3sink_operator.runtime.metrics import Metrics
+from s3sink_operator.runtime.upgrades import Turns
+from s3sink_operator.runtime.workqueue import WorkQueue
 from s3sink_operator.state import Ref
-from s3sink_operator.upgrades import Turns
-from s3sink_operator.workqueue import WorkQueue
 
 RECONCILE_SECONDS: Final = 120.0
 """A reconcile that takes longer hangs."""

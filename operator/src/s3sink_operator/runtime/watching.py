@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from s3sink_operator import names, paths, watch
-from s3sink_operator.apiserver import ApiServer
-from s3sink_operator.logs import Key
+from s3sink_operator import names
+from s3sink_operator.kube import paths, watch
+from s3sink_operator.kube.apiserver import ApiServer
+from s3sink_operator.kube.watch import Metadata, Watched
+from s3sink_operator.runtime.logs import Key
 from s3sink_operator.state import JOB, POD, SERVICE_MONITOR, STATEFUL_SET, VOLUME_CLAIM, Resource
-from s3sink_operator.watch import Metadata, Watched
 
 _DELAYS: Final = {
     STATEFUL_SET: 0.2,

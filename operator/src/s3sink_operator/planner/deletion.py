@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from s3sink_operator import names
-from s3sink_operator.fleet import (
+from s3sink_operator.planner.fleet import (
     Fleet,
     controller_of,
     is_terminating,
     label,
     uid_of,
 )
-from s3sink_operator.scaling import Phase, Verdict
+from s3sink_operator.planner.scaling import Phase, Verdict
 from s3sink_operator.state import (
     STATEFUL_SET,
     Action,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from s3sink_operator import names, quantities
+from s3sink_operator import names
+from s3sink_operator.planner import quantities
 from s3sink_operator.state import Object
 
 DROPPED: Final = "what is wanted has changed"
