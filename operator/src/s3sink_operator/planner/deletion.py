@@ -100,33 +100,41 @@ def dismantle(
 
 
 def _end(fleet: Fleet, observed: Observed, when_deleted: str, verdicts: tuple[Verdict, ...]) -> Deletion:
-    """Pods and Jobs go, then volumes, then the sink."""
+    """Pods and Jobs go, then volumes, then the sink: each once those before it are gone."""
     running = (*_stateful_set(fleet), *_pods(fleet), *_jobs(fleet))
     is_there = fleet.stateful_set is not None
     if is_there or any(slot.pod is not None or slot.job is not None for slot in fleet.slots.values()):
         return Deletion(actions=running, message="pods and Jobs are ending")
-    volumes = _volumes(verdicts, when_deleted)
-    actions = (*volumes, *_helpers(observed), *_release(f"whenDeleted is {when_deleted}, which is done"))
+    unwanted = _unwanted(verdicts, when_deleted)
+    if unwanted:
+        # A sink of the same name that is applied a moment later must not get a claim that is about to vanish.
+        message = f"{len(unwanted)} volumes are being deleted"
+        return Deletion(actions=_delete_claims(unwanted, when_deleted), message=message)
+    actions = (*_helpers(observed), *_release(f"whenDeleted is {when_deleted}, which is done"))
     return Deletion(actions=actions, message="the sink is free to go")
 
 
-def _volumes(verdicts: tuple[Verdict, ...], when_deleted: str) -> tuple[Action, ...]:
-    """Of ours, those that are to go. Where drained ones only may go, just as they were observed."""
+def _unwanted(verdicts: tuple[Verdict, ...], when_deleted: str) -> tuple[Object, ...]:
+    """Claims of ours that are to go, or are going."""
     if when_deleted not in ("DrainThenDelete", "DiscardData"):
         return ()
-    actions = []
-    for one in verdicts:
-        claim = one.slot.claim
-        if claim is None or is_terminating(claim) or one.phase is Phase.ORPHANED:
-            continue
-        if when_deleted == "DiscardData":
-            actions.append(Delete(ref_of(claim), uid_of(claim), "whenDeleted is DiscardData"))
-        else:
-            version = claim["metadata"]["resourceVersion"]
-            actions.append(
-                Delete(ref_of(claim), uid_of(claim), "nothing is left on it", resource_version=version)
-            )
-    return tuple(actions)
+    ours = (one.slot.claim for one in verdicts if one.phase is not Phase.ORPHANED)
+    return tuple(claim for claim in ours if claim is not None)
+
+
+def _delete_claims(claims: tuple[Object, ...], when_deleted: str) -> tuple[Action, ...]:
+    """Where drained ones only may go, just as they were observed."""
+    is_discarding = when_deleted == "DiscardData"
+    return tuple(
+        Delete(
+            ref_of(claim),
+            uid_of(claim),
+            "whenDeleted is DiscardData" if is_discarding else "nothing is left on it",
+            resource_version=None if is_discarding else claim["metadata"]["resourceVersion"],
+        )
+        for claim in claims
+        if not is_terminating(claim)
+    )
 
 
 def _stateful_set(fleet: Fleet) -> tuple[Action, ...]:
