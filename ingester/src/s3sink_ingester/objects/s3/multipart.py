@@ -2,8 +2,9 @@
 
 Parts of an upload that is never completed are stored, paid for and seen by nobody. So the upload's id is kept in
 a small file beside the sealed file (``<path>.mpu``) before the first part is sent; the next put of the object
-aborts that upload first. Only a crash between the store's answer and that file leaves an upload behind, without
-parts; a lifecycle rule on the bucket (AbortIncompleteMultipartUpload) clears even those.
+aborts that upload first. Only a crash between the store's answer and that file leaves an upload behind. It has no
+parts and costs nothing; to look for such uploads takes a further right, and misses the request that is still on its
+way. A lifecycle rule on the bucket (AbortIncompleteMultipartUpload) clears even those.
 """
 
 from __future__ import annotations
