@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from s3sink_ingester.backoff import SLOWLY_BASE, SLOWLY_CAP, SOON_CAP, Gate, Retry, retry_delay
+from s3sink_ingester.backoff import SLOWLY_CAP, SOON_CAP, Gate, Retry, retry_delay
 
 
 @given(st.integers(1, 10**9), st.randoms(use_true_random=False))
@@ -17,8 +17,9 @@ def test_soon_is_full_jitter_under_a_doubling_ceiling(attempt: int, rng: random.
 
 
 @given(st.integers(1, 10**9), st.randoms(use_true_random=False))
-def test_slowly_is_never_soon(attempt: int, rng: random.Random) -> None:
-    assert SLOWLY_BASE <= retry_delay(attempt, Retry.SLOWLY, rng) <= SLOWLY_CAP
+def test_slowly_is_the_upper_half_under_a_doubling_ceiling(attempt: int, rng: random.Random) -> None:
+    ceiling = min(SLOWLY_CAP, 5.0 * 2 ** min(attempt - 1, 20))
+    assert ceiling / 2 <= retry_delay(attempt, Retry.SLOWLY, rng) <= ceiling
 
 
 @pytest.mark.parametrize(("kind", "cap"), [(Retry.SOON, 60.0), (Retry.SLOWLY, 300.0)])
@@ -93,7 +94,34 @@ def test_a_first_refusal_is_followed_by_another_object_at_once() -> None:
     assert made.next_probe == 100.0
     made.failed(made.start(), Retry.SLOWLY, 100.0)
     assert made.next_probe is not None
-    assert made.next_probe >= 130.0
+    assert 105.0 <= made.next_probe <= 110.0
+
+
+def probes_of_a_refusal(rng: random.Random, until: float) -> list[float]:
+    """When a new gate probes a store that refuses from second 0 on."""
+    made = Gate(rng)
+    probes = [0.0]
+    while probes[-1] < until:
+        made.failed(made.start(), Retry.SLOWLY, probes[-1])
+        assert made.next_probe is not None
+        probes.append(made.next_probe)
+    return probes
+
+
+@pytest.mark.parametrize(
+    ("mended", "noticed_within"),
+    [(1.0, 10.0), (10.0, 30.0), (30.0, 70.0), (60.0, 130.0), (120.0, 250.0), (600.0, 300.0), (36e3, 300.0)],
+)
+def test_what_is_mended_soon_is_noticed_soon(mended: float, noticed_within: float) -> None:
+    """Within twice the time that it took, or a little more; by every other pod in half of that."""
+    waits = sorted(probes_of_a_refusal(random.Random(pod), mended)[-1] - mended for pod in range(100))
+    assert waits[-1] <= noticed_within
+    assert waits[50] <= max(10.0, noticed_within / 2)
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(60.0, 7), (600.0, 12), (3600.0, 32), (86400.0, 600)])
+def test_a_store_that_goes_on_refusing_is_asked_seldom(seconds: float, most: int) -> None:
+    assert all(len(probes_of_a_refusal(random.Random(pod), seconds)) <= most for pod in range(100))
 
 
 def test_probes_take_turns_between_both_ends() -> None:

@@ -18,7 +18,7 @@ class Retry(Enum):
 
 SOON_BASE: Final = 0.5
 SOON_CAP: Final = 60.0
-SLOWLY_BASE: Final = 30.0
+SLOWLY_BASE: Final = 5.0
 SLOWLY_CAP: Final = 300.0
 
 _LARGEST_SHIFT: Final = 32  # attempts without end must not make an integer without end
@@ -28,14 +28,15 @@ def retry_delay(attempt: int, kind: Retry, rng: random.Random) -> float:
     """Seconds to wait after failure number ``attempt`` (1, 2, ...) in a row.
 
     SOON: full jitter, uniform in 0..ceiling, where the ceiling doubles from 0.5 s to 60 s: many pods that
-    lost the same store spread out evenly. SLOWLY: uniform between half the ceiling and the ceiling, which
-    doubles from 60 s to 300 s: never below 30 s, since an early retry can't help.
+    lost the same store spread out evenly. SLOWLY: uniform between half the ceiling and the ceiling, which doubles
+    from 5 s to 300 s: who makes the bucket at once and looks on waits for seconds, and what stays refused for days,
+    a whole object each time, is seldom sent in vain.
     """
     shift = min(attempt - 1, _LARGEST_SHIFT)
     if kind is Retry.SOON:
         return rng.uniform(0.0, min(SOON_CAP, SOON_BASE * 2**shift))
-    ceiling = min(SLOWLY_CAP, SLOWLY_BASE * 2 ** (shift + 1))
-    return rng.uniform(max(SLOWLY_BASE, ceiling / 2), ceiling)
+    ceiling = min(SLOWLY_CAP, SLOWLY_BASE * 2**shift)
+    return rng.uniform(ceiling / 2, ceiling)
 
 
 class Gate:
