@@ -15,6 +15,7 @@ from s3sink_ingester.chunks import ChunkTable
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.errors import VolumeError
 from s3sink_ingester.gate import Gate
+from s3sink_ingester.journal.entries import Snapshot
 from s3sink_ingester.journal.log import Log, NoRoom
 from s3sink_ingester.lanes import Lane
 from s3sink_ingester.objects import SealedObject
@@ -22,6 +23,9 @@ from s3sink_ingester.store import Clock, Lanes, Store, StoreSettings
 from s3sink_ingester.volume import Volume
 
 _log = logging.getLogger(__name__)
+
+IDS_PER_SECOND = 1 << 20
+"""More chunks than a store can begin in a second."""
 
 
 async def open_store(
@@ -67,7 +71,8 @@ async def _open(
     table = ChunkTable(
         settings.limits, rng, block_bytes=settings.block_bytes, held_chunks=settings.held_chunks
     )
-    table.restore(repaired.snapshot, repaired.pending, clock())
+    now = clock()
+    table.restore(with_unused_ids(repaired.snapshot, now.wall), repaired.pending, now)
     log = Log(
         disk,
         lanes.journal,
@@ -94,6 +99,15 @@ async def _open(
         store.tick()
     store.flusher.make_spare()
     return store
+
+
+def with_unused_ids(snapshot: Snapshot, wall: float) -> Snapshot:
+    """Have chunk ids go on from the time of day (``wall``, epoch seconds) at least.
+
+    A volume that was restored from a snapshot has forgotten ids that it gave since. Their keys are in the bucket, and a
+    store that finds a key taken says that the object is there already: other records under it would be lost.
+    """
+    return replace(snapshot, next_chunk_id=max(snapshot.next_chunk_id, int(wall) * IDS_PER_SECOND))
 
 
 def _recover(

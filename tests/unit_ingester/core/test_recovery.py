@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from s3sink_ingester import recovery, volume
 from s3sink_ingester.disk.fake import FakeDisk
+from s3sink_ingester.disk.real import RealDisk
 from s3sink_ingester.errors import FormatTooNew, VolumeError, VolumeLocked
 from s3sink_ingester.gate import Gate
 from s3sink_ingester.journal import segment
@@ -560,6 +563,28 @@ async def test_records_without_an_identity_are_not_overwritten(directory: str) -
         await machine.start()
     assert disk.read(f"{directory}/some") == b"records"
     assert disk.size("store.json") is None
+
+
+async def test_a_volume_that_was_set_back_gives_no_key_twice(tmp_path: Path) -> None:
+    """Restored from a snapshot, it has forgotten ids whose keys are in the bucket."""
+    machine = Machine(0, disk=RealDisk(str(tmp_path / "volume")))
+    await machine.start()
+    machine.send(partitions=1, records=3)
+    await machine.settle()
+    await machine.drain()
+    await machine.running.resume()
+    await machine.stop()
+    shutil.copytree(tmp_path / "volume", tmp_path / "snapshot")
+    for directory in ("volume", "snapshot"):
+        machine.disk = RealDisk(str(tmp_path / directory))
+        await machine.start()
+        machine.send(partitions=1, records=5)
+        await machine.settle()
+        await machine.drain()
+        await machine.stop()
+        machine.clock.advance(1.0)
+    assert len(machine.ledger.acked) == 13
+    machine.ledger.check()
 
 
 async def test_two_processes_on_one_volume() -> None:
