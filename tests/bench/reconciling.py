@@ -8,6 +8,8 @@ the operator.
 from __future__ import annotations
 
 import argparse
+import asyncio
+import itertools
 import json
 import statistics
 import sys
@@ -18,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Final, Self
 
 import psutil
+from aiohttp import web
 from s3sink_operator.names import ADMIN_PORT
 
 from tests.rig import controlplane, kubetools
@@ -31,9 +33,23 @@ from tests.rig.kubeapi import MERGE, NAMESPACES, PODS, SINKS, STATEFUL_SETS, Api
 from tests.rig.operators import Operator
 
 MIB = 1 << 20
-_ADDRESS = "127.66.0.1"
 NAMESPACE = "bench"
 _PATIENCE = 1800.0
+_IDLE: Final = {
+    "state": "open",
+    "ready": True,
+    "reason": "",
+    "capacityBytes": 10 << 30,
+    "bufferBytes": 0,
+    "oldestRecordAgeSeconds": None,
+    "drainEpoch": None,
+    "drained": False,
+    "formatVersion": 1,
+    "damage": [],
+    "uploads": {"lastSuccess": None, "failures": 0, "running": 0},
+    "destination": {"ok": True, "lastError": None, "lastErrorReason": None},
+}
+"""What an ingester says that is idle."""
 
 
 @dataclass
@@ -83,21 +99,25 @@ class Pods:
         self._api = plane.api
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(4)
-        self._server = ThreadingHTTPServer((_ADDRESS, ADMIN_PORT), _Status)
+        self._loop = asyncio.new_event_loop()
+        self._addresses = (
+            f"127.66.{high}.{low}" for high, low in itertools.product(range(256), range(1, 255))
+        )
 
     def _follow(self) -> None:
         for kind, seen in self._api.watch(PODS, self._stopping):
             for pod in seen if kind == "ALL" else [seen]:
                 if kind != "DELETED" and "podIP" not in pod["status"]:
-                    self._pool.submit(self._run, pod)
+                    self._pool.submit(self._run, pod, next(self._addresses))
 
-    def _run(self, pod: Object) -> None:
+    def _run(self, pod: Object, address: str) -> None:
         meta = pod["metadata"]
+        asyncio.run_coroutine_threadsafe(_answer(meta["name"], address), self._loop).result()
         conditions = [{"type": one, "status": "True"} for one in ("Ready", "ContainersReady", "PodScheduled")]
         status = {
             "phase": "Running",
-            "podIP": _ADDRESS,
-            "podIPs": [{"ip": _ADDRESS}],
+            "podIP": address,
+            "podIPs": [{"ip": address}],
             "conditions": conditions,
         }
         with suppress(ApiError):  # it was deleted meanwhile
@@ -105,43 +125,25 @@ class Pods:
             self._api.request("PATCH", path, {"status": status}, MERGE)
 
     def __enter__(self) -> None:
-        for work in (self._follow, self._server.serve_forever):
+        for work in (self._follow, self._loop.run_forever):
             threading.Thread(target=work, daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        self._server.shutdown()
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._pool.shutdown(cancel_futures=True)
 
 
-class _Status(BaseHTTPRequestHandler):
-    """An ingester that is idle."""
+async def _answer(pod: str, address: str) -> None:
+    """For the ingester in that pod, from now on."""
+    text = json.dumps({"name": pod, **_IDLE})
 
-    protocol_version = "HTTP/1.1"
-    document: ClassVar = {
-        "state": "open",
-        "ready": True,
-        "reason": "",
-        "capacityBytes": 10 << 30,
-        "bufferBytes": 0,
-        "oldestRecordAgeSeconds": None,
-        "drainEpoch": None,
-        "drained": False,
-        "formatVersion": 1,
-        "damage": [],
-        "uploads": {"lastSuccess": None, "failures": 0, "running": 0},
-        "destination": {"ok": True, "lastError": None, "lastErrorReason": None},
-    }
+    async def status(_: web.BaseRequest) -> web.Response:
+        return web.Response(text=text)
 
-    def do_GET(self) -> None:
-        body = json.dumps(self.document).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
+    runner = web.ServerRunner(web.Server(status))
+    await runner.setup()
+    await web.TCPSite(runner, address, ADMIN_PORT).start()
 
 
 def sink(name: str, replicas: int) -> Object:

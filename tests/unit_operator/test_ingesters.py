@@ -82,6 +82,8 @@ async def test_a_pod_without_an_address_isnt_asked() -> None:
         says("no JSON"),
         says([1, 2]),
         says({}),
+        says(changed(name="others-s3sink-0", drained=True)),
+        says(changed(name=None)),
         says(changed(ready="yes")),
         says(changed(bufferBytes=True)),
         says(changed(bufferBytes="17")),
@@ -128,6 +130,10 @@ async def test_a_drain_is_done_when_the_ingester_has_its_epoch() -> None:
     [
         (says(changed(drainEpoch="6"), 202), "has drain '6'"),
         (says(changed(drainEpoch=None), 202), "has drain None"),
+        (
+            says(changed(name="others-s3sink-0"), 202),
+            "at the address of events-s3sink-0 answers others-s3sink-0",
+        ),
         (says({"error": "recovering"}, 503), "HTTP 503"),
         (hangs_up, "POST"),
     ],
@@ -139,12 +145,15 @@ async def test_a_drain_that_wasnt_taken_is_an_error(answer: Answer, message: str
 
 
 async def test_a_resume_is_done_when_no_epoch_is_left() -> None:
-    answers = says(changed(drainEpoch=None)), says(changed(drainEpoch="7"))
+    wrong = changed(drainEpoch=None, name="others-s3sink-0")
+    answers = says(changed(drainEpoch=None)), says(changed(drainEpoch="7")), says(wrong)
     async with scripted(*answers) as script, ingesters(script) as them:
         await them.resume(RESUME)
         with pytest.raises(IngesterError, match="still has drain '7'"):
             await them.resume(RESUME)
-    assert script.asked == [("POST", "/resume")] * 2
+        with pytest.raises(IngesterError, match="answers others-s3sink-0"):
+            await them.resume(RESUME)
+    assert script.asked == [("POST", "/resume")] * 3
 
 
 def test_addresses_of_both_families() -> None:

@@ -65,6 +65,7 @@ class HttpIngesters:
     async def drain(self, action: Drain) -> None:
         """Raises IngesterError unless the ingester has this epoch, durably."""
         document = await self._ask("POST", action.address, "/drain", ORDER_SECONDS, {"epoch": action.epoch})
+        _check_name(document, action.pod)
         if document.get("drainEpoch") != action.epoch:
             raise IngesterError(
                 f"{action.pod} has drain {document.get('drainEpoch')!r}, not {action.epoch!r}"
@@ -73,6 +74,7 @@ class HttpIngesters:
     async def resume(self, action: Resume) -> None:
         """Raises IngesterError unless it takes records again."""
         document = await self._ask("POST", action.address, "/resume", ORDER_SECONDS)
+        _check_name(document, action.pod)
         if document.get("drainEpoch") is not None:
             raise IngesterError(f"{action.pod} still has drain {document['drainEpoch']!r}")
 
@@ -133,7 +135,9 @@ def _document(data: bytes) -> Mapping[str, Any]:
 
 
 def report_of(document: Mapping[str, Any], pod: str, pod_uid: str) -> Report:
-    """A status document as a report. Fields that it doesn't know are left out; raises IngesterError on wrong ones."""
+    """A status document as a report. Fields that it doesn't know are left out; raises IngesterError on wrong ones, and
+    on the document of another pod."""
+    _check_name(document, pod)
     uploads, destination = _part(document, "uploads"), _part(document, "destination")
     damage = _typed(document, "damage", list, optional=False)
     return Report(
@@ -156,6 +160,14 @@ def report_of(document: Mapping[str, Any], pod: str, pod_uid: str) -> Report:
         format_version=_typed(document, "formatVersion", int),
         damage=tuple(str(one) for one in damage),
     )
+
+
+def _check_name(document: Mapping[str, Any], pod: str) -> None:
+    """After a node's restart the API server has a pod's old address for a while, and another pod may have it by now:
+    that one's word is no proof. Raises IngesterError."""
+    name = _typed(document, "name", str, optional=False)
+    if name != pod:
+        raise IngesterError(f"at the address of {pod} answers {name}")
 
 
 def _part(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
