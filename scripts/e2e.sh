@@ -29,12 +29,12 @@ if [ "${1:-}" = --shell ]; then
     shift
     run=("${@:-bash}")
 fi
-scripts/system-packages.sh buildah containerd runc containernetworking-plugins debootstrap iptables
+scripts/system-packages.sh buildah containerd runc containernetworking-plugins debootstrap iptables xfsprogs
 S3SINK_TOOLS=$(tests/cluster/build.sh --print-dir)
 export S3SINK_TOOLS PATH=$S3SINK_TOOLS:$PATH
 directory=$(mktemp -d --tmpdir s3sink-e2e-XXXXXX)
 # Out here nothing is mounted in it any more: removed from within, a volume's or a container's files would be followed.
-trap 'rm -rf --one-file-system "$directory"; "$python" -m tests.rig.node.isolation' EXIT
+trap '"$python" -m tests.rig.node.isolation "$directory"; rm -rf --one-file-system "$directory"' EXIT
 "$python" -m tests.rig.node.images "$directory/images"
 export S3SINK_E2E_DIRECTORY=$directory
 unshare --net --mount --pid --fork --mount-proc --propagation private --kill-child \

@@ -1,7 +1,8 @@
 """A cluster of one node while a command runs: ``python -m tests.rig.node IMAGES COMMAND...``, see ``scripts/e2e.sh``.
 
 The command finds the cluster as it would find any: by ``KUBECONFIG``, and images that the cluster has by
-``INGESTER_IMAGE``, ``INGESTER_IMAGE_NEXT``, ``OPERATOR_IMAGE`` and ``S3_IMAGE``.
+``INGESTER_IMAGE``, ``INGESTER_IMAGE_NEXT``, ``OPERATOR_IMAGE`` and ``S3_IMAGE``. ``EXPANDING_STORAGE_CLASS``: the one
+of its StorageClasses whose volumes can grow.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tests.rig.controlplane import ControlPlane, Network
-from tests.rig.node import images, isolation, provisioner
+from tests.rig.node import disks, images, isolation, provisioner
 from tests.rig.node.machine import Node
 
 
@@ -24,6 +25,7 @@ def main(archives: Path, command: list[str]) -> int:
         ControlPlane(directory, Network(isolation.ADDRESS, pods=True)) as plane,
         Node(plane, archives),
         provisioner.running(plane),
+        disks.running(plane),
     ):
         given = {
             "KUBECONFIG": str(plane.kubeconfig),
@@ -31,6 +33,7 @@ def main(archives: Path, command: list[str]) -> int:
             "INGESTER_IMAGE_NEXT": images.NEXT,
             "OPERATOR_IMAGE": images.OPERATOR,
             "S3_IMAGE": images.S3,
+            "EXPANDING_STORAGE_CLASS": disks.STORAGE_CLASS,
         }
         return subprocess.run(command, env={**os.environ, **given}, check=False).returncode
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
+
+from tests.rig.node import disks
 
 ADDRESS: Final = "10.77.0.1"
 """Of the node."""
@@ -55,8 +58,9 @@ def settle(directory: Path) -> None:
                 (group / name).write_text((hierarchy / name).read_text())
 
 
-def leave() -> None:
-    """Remove the groups, as far as no process is left in them."""
+def leave(directory: Path) -> None:
+    """Free the volumes' devices, and remove the groups as far as no process is left in them."""
+    disks.release(directory)
     for hierarchy in _hierarchies():
         top = hierarchy / CGROUP
         for group, _, _ in os.walk(top, topdown=False):
@@ -74,4 +78,4 @@ def _hierarchies() -> list[Path]:
 
 
 if __name__ == "__main__":
-    leave()
+    leave(Path(sys.argv[1]))
