@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 import pytest
 from s3sink_ingester.commits import MAX_SEGMENTS
@@ -131,6 +132,23 @@ async def test_between_the_marks_the_answer_stays_what_it_was() -> None:
     assert store.refusal is None
     await machine.finish()
     machine.ledger.check()
+
+
+async def test_a_buffer_that_was_made_small_is_not_filled_by_segments_of_before() -> None:
+    machine = Machine(0, segment_bytes=1 << 20, size=1 << 24)
+    await machine.start()
+    for _ in range(40):
+        machine.send(partitions=4, records=1000)
+        await machine.settle()
+    assert any(size > 1 << 20 for name, size in machine.disk.listdir("journal").items() if "spare" in name)
+    await machine.stop()
+    machine.settings = replace(machine.settings, segment_bytes=64 << 10, size=1 << 20)
+    store = await machine.start()
+    for _ in range(20):
+        machine.clock.advance(4.0)
+        store.tick()
+        await machine.settle()
+    assert store.refusal is None
 
 
 async def test_a_backlog_that_is_refused_does_not_keep_the_intake_closed() -> None:

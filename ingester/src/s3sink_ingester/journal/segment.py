@@ -24,6 +24,10 @@ SUFFIX = ".seg"
 SPARE_SUFFIX = ".spare"
 HEADER_BYTES = 64
 
+LARGEST_SPARE = 2
+"""Times what is needed: a larger one is from before the settings asked for small segments. Segments count as buffer
+that is used up, so it would keep a buffer that was made small full for ever."""
+
 _MAGIC = b"S3SINKJ\n"
 _HEADER = struct.Struct("<8sII16sQ")  # magic, format version, salt, store id, segment id
 _CHECKSUM = struct.Struct("<I")
@@ -128,8 +132,8 @@ def create(
 ) -> Segment:
     """A durable new segment that begins with ``snapshot`` (an encoded body in parts).
 
-    It is ``size`` bytes long, or longer if ``room`` bytes behind the snapshot need it. ``spare`` is used if it is
-    large enough, else removed. A segment of that id that never became durable (an earlier attempt failed) is replaced.
+    It is ``size`` bytes long, or longer if ``room`` bytes behind the snapshot need it. ``spare`` is used if its size
+    fits, else removed. A segment of that id that never became durable (an earlier attempt failed) is replaced.
     Raises ``NotCreated`` when there is no room, and ``OSError`` for other failures; what is left of it then
     holds no group, so recovery passes over it.
     """
@@ -171,7 +175,7 @@ def _file(disk: Disk, path: str, size: int, spare: Spare | None) -> tuple[File, 
     """The file of a new segment and its size."""
     try:
         disk.unlink(path, missing_ok=True)
-        if spare is not None and spare.size >= size:
+        if spare is not None and size <= spare.size <= LARGEST_SPARE * size:
             disk.rename(spare_path(spare.segment_id), path)
             return disk.open(path), spare.size
         if spare is not None:
