@@ -219,7 +219,25 @@ def test_what_can_t_grow_says_why_and_what_helps() -> None:
     found = plan(grown(claims=[claim(0), claim(1)], storage_class=SLOW), IMAGE, NOON)
     assert condition(found, "StorageResized")["message"] == (
         "volumes 0, 1 can't grow to 20Gi: the StorageClass slow doesn't allow it (allowVolumeExpansion); "
-        "set buffer.size back, or let the class expand volumes"
+        "let the class expand volumes, or make another S3Sink"
+    )
+
+
+def test_growth_comes_last_since_a_quota_may_refuse_it() -> None:
+    """Nothing else waits for it: not settings, not a drain. A claim that is marked grows with the next pass."""
+    of = changed(replicas=1, batch={"window": "5m"})
+    found = plan(grown(of=of, claims=[claim(0), claim(1)]), IMAGE, NOON)
+    assert tuple(map(told, found.actions)) == (
+        "mark buffer-events-s3sink-1 drain=requested/7",
+        "apply ConfigMap events-s3sink",
+        "apply StatefulSet events-s3sink replicas=2",
+        "drain events-s3sink-1 7",
+        "mark buffer-events-s3sink-0 20Gi",
+    )
+    found = plan(grown(of=changed(), claims=[claim(0, drain="3"), claim(1)]), IMAGE, NOON)
+    assert tuple(map(told, found.actions)) == (
+        "mark buffer-events-s3sink-0",
+        "mark buffer-events-s3sink-1 20Gi",
     )
 
 

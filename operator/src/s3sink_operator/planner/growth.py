@@ -191,7 +191,7 @@ def _not_expandable(smaller: list[Slot], size: str, storage_class: Object | None
     which = f"the StorageClass {name} doesn't allow it" if name else "they have no StorageClass"
     return (
         f"{_volumes(slot.ordinal for slot in smaller)} can't grow to {size}: {which} (allowVolumeExpansion); "
-        "set buffer.size back, or let the class expand volumes"
+        "let the class expand volumes, or make another S3Sink"
     )
 
 

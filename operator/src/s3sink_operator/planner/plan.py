@@ -2,7 +2,8 @@
 
 The order of a plan's actions carries meaning. The finalizer comes before any child: nothing may hold records that a
 deletion would not wait for. Marks on volumes come before the StatefulSet: a volume that is to have a pod again must
-not be proven empty. What pods are told and what is deleted comes last, since it builds on marks.
+not be proven empty. What pods are told and what is deleted comes after these, since it builds on marks. Larger volumes
+are asked for last: a quota or a driver may refuse them for good, and what is refused ends a pass.
 """
 
 from __future__ import annotations
@@ -117,12 +118,14 @@ def _keep(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
         now=scene.now,
     )
     facts = _facts(scene, scaled, compared=compared, grown=grown)
+    marks = _marks(fleet, scaled.verdicts, {})
     actions = (
         *_finalizer(observed.sink),
-        *_marks(fleet, scaled.verdicts, grown.storage),
+        *marks,
         *compared.actions,
         *(action for one in scaled.verdicts for action in one.actions),
         *grown.actions,
+        *_growths(fleet, scaled.verdicts, grown.storage, marks),
     )
     return facts, actions
 
@@ -248,8 +251,17 @@ def _with_jobs(scene: _Scene, scaled: Scaling) -> Scaling:
     )
 
 
+def _growths(
+    fleet: Fleet, verdicts: tuple[Verdict, ...], storage: Mapping[int, str], marks: tuple[Mark, ...]
+) -> tuple[Mark, ...]:
+    """For each claim that isn't as large as it is to be. A claim that is marked now is another version then, and grows
+    with the next pass."""
+    marked = {one.ref for one in marks}
+    return tuple(one for one in _marks(fleet, verdicts, storage) if one.ref not in marked)
+
+
 def _marks(fleet: Fleet, verdicts: tuple[Verdict, ...], storage: Mapping[int, str]) -> tuple[Mark, ...]:
-    """One for each claim that isn't marked, or as large, as it is to be."""
+    """One for each claim that isn't marked, or as large, as it is to be. ``storage``: by ordinal, where it grows."""
     *_, uid = fleet.owner
     marks = []
     for one in verdicts:
