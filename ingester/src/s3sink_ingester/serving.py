@@ -196,14 +196,18 @@ async def _tell(store: Store, epoch: str | None) -> bool:
 
 
 async def empty_with_admin(
-    process: Process, stop: Stop, look: Callable[[Process], None], announce: Callable[[Ports], None]
+    process: Process,
+    stop: Stop,
+    look: Callable[[Process], None],
+    announce: Callable[[Ports], None],
+    epoch: str | None = None,
 ) -> int:
-    """`empty`, and an admin port meanwhile."""
+    """`empty`, and an admin port meanwhile. Raises `AddressUnavailable` before anything is done, too."""
     admin = AdminServer(process)
     await _start_admin(admin, process.app.settings)
     try:
         announce(Ports(0, admin.port))
-        return await empty(process, stop, look)
+        return await empty(process, stop, look, epoch)
     finally:
         await admin.stop()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,6 +160,36 @@ def test_a_drain_that_is_stopped_says_so_and_loses_nothing(tmp_path: Path) -> No
     assert run("inspect", tmp_path / "buffer").code == 0
     (tmp_path / "objects").unlink()
     assert run("drain", "--config", settings).code == 0
+    assert records_in(tmp_path / "objects") == Counter(f"record-{n}" for n in range(30))
+
+
+def test_a_drain_answers_how_it_is_and_does_without_a_port_that_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "objects").write_text("in the way of the directory: every upload fails")
+    settings = settings_file(tmp_path)
+    killed_with_records(tmp_path, settings, 30)
+    log = tmp_path / "drain-log"
+
+    def announced() -> dict[str, int] | None:
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        return next((line for line in lines if "admin_port" in line), None)
+
+    def status(admin: int) -> dict[str, Any]:
+        answer: dict[str, Any] = ask(f"http://127.0.0.1:{admin}/status").json()
+        return answer
+
+    with Process(command("drain", "--config", settings, "--log-format", "json"), log=log) as process:
+        process.wait_until(lambda: announced() is not None, "announced", PATIENCE)
+        admin = (announced() or {})["admin_port"]
+        process.wait_until(lambda: status(admin)["destination"]["ok"] is False, "failing", PATIENCE)
+        said = status(admin)
+        assert (said["name"], said["state"], said["bufferedRecords"]) == ("pod-0", "draining", 30)
+        assert said["destination"]["lastError"]
+    (tmp_path / "objects").unlink()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = settings_file(tmp_path, admin={"port": other.getsockname()[1]})
+        drained = run("drain", "--config", taken)
+    assert drained.code == 0
+    assert "can't be asked: can't listen on 127.0.0.1" in drained.stderr
     assert records_in(tmp_path / "objects") == Counter(f"record-{n}" for n in range(30))
 
 

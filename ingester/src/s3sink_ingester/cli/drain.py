@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from pathlib import Path
 
@@ -10,9 +11,19 @@ from s3sink_ingester import logs, runtime
 from s3sink_ingester.cli import common
 from s3sink_ingester.config import Settings
 from s3sink_ingester.errors import VolumeError
+from s3sink_ingester.ports import AddressUnavailable
 from s3sink_ingester.runtime import Stop
-from s3sink_ingester.serving import Process, empty, make_process, quarantined_files
+from s3sink_ingester.serving import (
+    Ports,
+    Process,
+    empty,
+    empty_with_admin,
+    make_process,
+    quarantined_files,
+)
 from s3sink_ingester.workers import layout
+
+_log = logging.getLogger(__name__)
 
 LEFT = 1
 
@@ -24,7 +35,8 @@ _UNCHANGED_LINE_SECONDS = 30.0
 
 _EPILOG = """\
 It takes no records. Stop what serves the buffer first. It ends when nothing is left; a destination that is away is
-tried for ever. SIGTERM ends it cleanly, and it may be started again.
+tried for ever. Meanwhile the admin port answers GET /status and /metrics, unless something else has it. SIGTERM ends
+it cleanly, and it may be started again.
 
 exit codes:
   0  nothing is left, or the buffer's directory is empty
@@ -83,7 +95,7 @@ async def _drain(settings: Settings, stop: Stop, epoch: str | None) -> bool:
     if stop.event.is_set():
         print(f"{name}: not looked at", flush=True)
         return False
-    left = await empty(make_process(settings), stop, _Progress(name).look, epoch)
+    left = await _empty(settings, stop, _Progress(name), epoch)
     damaged = quarantined_files(settings)
     if damaged:
         print(f"{name}: {damaged} damaged files in its quarantine need a person", flush=True)
@@ -92,6 +104,20 @@ async def _drain(settings: Settings, stop: Stop, epoch: str | None) -> bool:
     if not left and not damaged:
         print(f"{name}: nothing is left", flush=True)
     return not left and not damaged
+
+
+async def _empty(settings: Settings, stop: Stop, progress: _Progress, epoch: str | None) -> int:
+    """See `serving.empty`. Records don't wait for a port on which somebody could ask about them."""
+    process = make_process(settings)
+    try:
+        return await empty_with_admin(process, stop, progress.look, _announce, epoch)
+    except AddressUnavailable as error:
+        _log.warning("how far the drain is can't be asked: %s", error)
+        return await empty(process, stop, progress.look, epoch)
+
+
+def _announce(ports: Ports) -> None:
+    _log.info("draining: admin on port %d", ports.admin, extra={"admin_port": ports.admin})
 
 
 class _Progress:
