@@ -239,7 +239,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, content_type: str, body: str) -> None:
         content = body.encode()
-        self._send(status, [("Content-Type", content_type), ("Content-Length", str(len(content)))], content)
+        headers = [
+            ("Content-Type", content_type),
+            ("Content-Length", str(len(content))),
+            ("x-amz-request-id", f"PROXY{len(self.server.proxy.requests)}"),
+        ]
+        self._send(status, headers, content)
 
     def _send(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
         self.send_response_only(status)
@@ -269,7 +274,7 @@ def _reset(connection: socket.socket) -> None:
 def _xml(code: str, message: str) -> str:
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>PROXY</RequestId></Error>"
+        f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     )
 
 

@@ -59,19 +59,25 @@ def test_a_store_that_is_gone_and_comes_back(bucket: Bucket) -> None:
             with pytest.raises(StoreUnavailable) as unavailable:
                 attempt()
             assert unavailable.value.reason in ("unreachable", "reset")
+            told = str(unavailable.value)
+            assert proxy.endpoint in told or unavailable.value.reason == "reset"
+            assert "x.gz" not in told, "what is wrong is the same for every object"
         proxy.start()
         assert store.put(obj) is PutOutcome.CREATED
 
 
 def test_a_store_that_refuses_says_why(bucket: Bucket) -> None:
+    """In the same words each time; which request it was is told beside them."""
     obj = seal(bucket.disk, "a/x.gz", b"content")
     with flaky_proxy(bucket.server.endpoint) as proxy:
-        proxy.script.append(Fault.FORBIDDEN)
-        with pytest.raises(
-            StoreRefused, match=r"PutObject: AccessDenied: Access Denied \(HTTP 403"
-        ) as refused:
-            bucket.new_store(proxy.endpoint).put(obj)
-    assert refused.value.reason == "access_denied"
+        store = bucket.new_store(proxy.endpoint)
+        for number in (1, 2):
+            proxy.script.append(Fault.FORBIDDEN)
+            with pytest.raises(StoreRefused) as refused:
+                store.put(obj)
+            assert refused.value.reason == "access_denied"
+            assert str(refused.value) == "PutObject: AccessDenied: Access Denied (HTTP 403)"
+            assert refused.value.request_id == f"PROXY{number}"
 
 
 @pytest.mark.parametrize(

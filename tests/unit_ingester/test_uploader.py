@@ -355,6 +355,20 @@ async def test_a_bug_in_a_store_loses_nothing(caplog: pytest.LogCaptureFixture) 
         assert "Traceback" in caplog.text
 
 
+async def test_the_request_id_is_in_the_log_and_not_in_what_the_status_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with rig() as r:
+        for request_id in ("id1", "id2"):
+            r.store.script.append(Fault(StoreUnavailable("slow_down", "SlowDown (HTTP 503)", request_id)))
+            r.uploader.add_all(r.objects(1))
+            await r.at_rest()
+            assert r.uploader.last_error == "SlowDown (HTTP 503)"
+            await r.finish()
+        logged = [vars(record).get("request_id") for record in caplog.records if "SlowDown" in record.message]
+        assert logged == ["id1", "id2"]
+
+
 async def test_kick_tries_at_once() -> None:
     async with rig() as r:
         r.store.decide = lambda _: slow_down()

@@ -104,26 +104,26 @@ class DestinationError(S3SinkError):
     """An upload failed. The object stays on the volume whatever happens."""
 
 
-class StoreUnavailable(DestinationError):
-    """The object store is away or busy (refused, timeout, 5xx, 409, 429): retry soon.
+class StoreFailed(DestinationError):
+    """The object store didn't take it.
 
-    ``reason`` is a short metric label such as ``timeout``, ``refused``, ``slow_down``, ``http_500``.
+    ``reason`` is a short metric label such as ``timeout`` or ``access_denied``; the text is the store's own message.
+    ``request_id`` is how the store calls that one request, for its support: it isn't part of the text, which stays the
+    same as long as the trouble does.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, request_id: str | None = None) -> None:
         self.reason = reason
+        self.request_id = request_id
         super().__init__(detail)
 
 
-class StoreRefused(DestinationError):
-    """The object store said no (403, NoSuchBucket, ...): a person has to act; retried slowly.
+class StoreUnavailable(StoreFailed):
+    """The object store is away or busy (refused, timeout, 5xx, 409, 429): retry soon."""
 
-    ``reason`` is a short metric label such as ``access_denied``; the text is the store's own message.
-    """
 
-    def __init__(self, reason: str, detail: str) -> None:
-        self.reason = reason
-        super().__init__(detail)
+class StoreRefused(StoreFailed):
+    """The object store said no (403, NoSuchBucket, ...): a person has to act; retried slowly."""
 
 
 class ObjectCorrupt(DestinationError):

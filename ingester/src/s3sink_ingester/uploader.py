@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from s3sink_ingester.backoff import Gate, Retry, retry_delay
-from s3sink_ingester.errors import DestinationError, ObjectCorrupt, StoreRefused, StoreUnavailable
+from s3sink_ingester.errors import DestinationError, ObjectCorrupt, StoreFailed, StoreUnavailable
 from s3sink_ingester.objects import ObjectStore, PutOutcome, SealedObject
 from s3sink_ingester.policy import gives_up
 
@@ -271,14 +271,15 @@ class Uploader:
         self._on_corrupt(obj, error)
 
     def _report(self, obj: SealedObject | None, error: Exception) -> None:
-        reason = "internal"
-        if isinstance(error, (StoreUnavailable, StoreRefused)):
+        reason, fields = "internal", {}
+        if isinstance(error, StoreFailed):
             reason = error.reason
+            fields = {"request_id": error.request_id} if error.request_id else {}
         elif isinstance(error, ObjectCorrupt):
             reason = "corrupt"
         what = "the destination's check" if obj is None else f"upload of {obj.key}"
         unexpected = None if isinstance(error, DestinationError) else error
-        _log.warning("%s failed (%s): %s", what, reason, error, exc_info=unexpected)
+        _log.warning("%s failed (%s): %s", what, reason, error, exc_info=unexpected, extra=fields)
         self.failures += 1
         self.last_error = str(error) or repr(error)
         self.last_error_reason = reason

@@ -113,6 +113,12 @@ def test_without_an_answer(
     assert verdict.reason == reason
 
 
+@pytest.mark.parametrize("code", ["SlowDown", "AccessDenied", "Strange"])
+def test_the_request_id_is_told_beside_the_message(code: str) -> None:
+    verdict = judge(Failure((code,), 403, f"PutObject: {code}", "QN2"))
+    assert (str(verdict), verdict.request_id) == (f"PutObject: {code}", "QN2")
+
+
 def test_exceptions_in_the_table_exist() -> None:
     """A name that botocore doesn't have (any more) would never be met."""
     client_side = {name for name in SOON | SLOWLY if name.endswith("Error") and is_exception_of_client(name)}

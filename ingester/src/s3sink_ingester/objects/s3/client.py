@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.config import Config
@@ -222,11 +223,19 @@ def _answer(error: ClientError) -> Failure:
     said, meta = answer.get("Error", {}), answer.get("ResponseMetadata", {})
     code, message = str(said.get("Code", "")), str(said.get("Message", ""))
     status = int(meta.get("HTTPStatusCode", 0))
-    request_id = f", request id {meta['RequestId']}" if meta.get("RequestId") else ""
-    detail = f"{error.operation_name}: {code}: {message} (HTTP {status}{request_id})"
-    return Failure((code,), status, detail)
+    detail = f"{error.operation_name}: {code}: {message} (HTTP {status})"
+    return Failure((code,), status, detail, meta.get("RequestId") or None)
 
 
 def _without_answer(operation: str, error: Exception) -> Failure:
     names = tuple(kind.__name__ for kind in type(error).__mro__)
-    return Failure(names, 0, f"{operation}: {error}")
+    return Failure(names, 0, f"{operation}: {_without_key(error)}")
+
+
+def _without_key(error: Exception) -> str:
+    """The client's message, of a URL only the host: with its path it would be another one for each object."""
+    url = error.kwargs.get("endpoint_url") if isinstance(error, BotoCoreError) else None
+    if not url:
+        return str(error)
+    host = urlsplit(url)
+    return str(error).replace(url, f"{host.scheme}://{host.netloc}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from s3sink_ingester.errors import DestinationError, StoreRefused, StoreUnavailable
+from s3sink_ingester.errors import StoreFailed, StoreRefused, StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class Failure:
     """HTTP status; 0 when no answer came."""
     detail: str
     """Operation and the store's own message, for people."""
+    request_id: str | None = None
+    """How the store calls this one request."""
 
     @property
     def answered(self) -> bool:
@@ -56,26 +58,31 @@ class RequestFailed(Exception):
         super().__init__(failure.detail)
 
 
-def judge(failure: Failure) -> DestinationError:
+def judge(failure: Failure) -> StoreFailed:
     """StoreUnavailable (retry soon) or StoreRefused (a person has to act) for a failure.
 
     The name decides; a name that isn't in the table leaves it to the HTTP status; no status means that the
     request may have been lost on the way, which mends itself.
     """
+    kind, reason = _verdict(failure)
+    return kind(reason, failure.detail, failure.request_id)
+
+
+def _verdict(failure: Failure) -> tuple[type[StoreFailed], str]:
     for name in failure.names:
         if reason := SOON.get(name):
-            return StoreUnavailable(reason, failure.detail)
+            return StoreUnavailable, reason
         if reason := SLOWLY.get(name):
-            return StoreRefused(reason, failure.detail)
+            return StoreRefused, reason
         if name.startswith("KMS.") and failure.status < 500:
-            return StoreRefused("kms_key", failure.detail)
+            return StoreRefused, "kms_key"
     if failure.status in _STATUS_REFUSED:
-        return StoreRefused(_STATUS_REFUSED[failure.status], failure.detail)
+        return StoreRefused, _STATUS_REFUSED[failure.status]
     if failure.status in (408, 409, 425, 429) or failure.status >= 500:
-        return StoreUnavailable(f"http_{failure.status}", failure.detail)
+        return StoreUnavailable, f"http_{failure.status}"
     if failure.status >= 300:
-        return StoreRefused(f"http_{failure.status}", failure.detail)
-    return StoreUnavailable("unknown", failure.detail)
+        return StoreRefused, f"http_{failure.status}"
+    return StoreUnavailable, "unknown"
 
 
 def _table(reasons: Mapping[str, str]) -> dict[str, str]:

@@ -94,7 +94,13 @@ def abort(requests: S3Requests, started: StartedUpload) -> None:
         verdict = judge(failed.failure)
         if isinstance(verdict, StoreUnavailable):
             raise verdict from failed
-        _log.warning("multipart upload %s of %s stays behind: %s", started.upload_id, started.key, verdict)
+        _log.warning(
+            "multipart upload %s of %s stays behind: %s",
+            started.upload_id,
+            started.key,
+            verdict,
+            extra={"request_id": verdict.request_id},
+        )
 
 
 def _remember(disk: Disk, obj: SealedObject, started: StartedUpload) -> None:
