@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random, SystemRandom
@@ -106,8 +106,7 @@ class AppIntake:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._none: Mapping[str, object] = {}
-        self.open_partitions: Mapping[str, object] = self._none
+        self.open_partitions: Collection[str] = ()
         self.submit: Submit = self._refuse
 
     @property
@@ -122,7 +121,7 @@ class AppIntake:
 
     def detach(self) -> None:
         """There is no store."""
-        self.open_partitions = self._none
+        self.open_partitions = ()
         self.submit = self._refuse
 
     def _refuse(self, batches: list[Batch], waiter: Waiter) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from s3sink_ingester import gate as gates
@@ -40,13 +41,34 @@ class Waiter(Protocol):
 
 
 class _Gathering(Group):
-    """A group and who waits for it."""
+    """A group, who waits for it, and the names of the partitions that it will be the first to open."""
 
-    __slots__ = ("waiters",)
+    __slots__ = ("opens", "waiters")
 
     def __init__(self) -> None:
         super().__init__()
         self.waiters: list[Waiter] = []
+        self.opens: list[str] = []
+
+
+class Partitions(Collection[str]):
+    """Names of the partitions that are open, and of those that records which wait will open: they count already, or
+    many requests at a time could open as many each as there is room for once. Both collections are looked at anew."""
+
+    __slots__ = ("_coming", "_open")
+
+    def __init__(self, opened: Collection[str], coming: Collection[str]) -> None:
+        self._open = opened
+        self._coming = coming
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._coming)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._open or name in self._coming
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._open, self._coming)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +126,8 @@ class Commits:
         self._group = _Gathering()
         self._queue: deque[_Gathering] = deque()
         self._queued_bytes = 0
+        self._coming: set[str] = set()  # all that groups which wait will open
+        self.partitions = Partitions(table.open, self._coming)
         self._sealed: list[SealedObject] = []
         self._done: list[Done] = []
         self._committing = False
@@ -124,6 +148,11 @@ class Commits:
         before = group.bytes
         group.add(batches)
         group.waiters.append(waiter)
+        opened, coming = self._table.open, self._coming
+        for partition, _, _ in batches:
+            if partition.name not in opened and partition.name not in coming:
+                coming.add(partition.name)
+                group.opens.append(partition.name)
         self._queued_bytes += group.bytes - before
         if group.bytes >= self._group_bytes:
             self._queue.append(group)
@@ -197,6 +226,8 @@ class Commits:
             group, placement = None, Placement()  # seals and uploads make the room that the group waits for
             parts = self._encode(placement)
             fits = self._fits(parts, group)
+        if group is not None:
+            self._coming.difference_update(group.opens)  # they are open now
         snapshot = None if fits else self._table.snapshot()
         commit = _Commit(group, placement, self._sealed, self._done)
         self._sealed, self._done = [], []
@@ -281,6 +312,7 @@ class Commits:
         if group is None:
             return
         self._dequeued(group)
+        self._coming.difference_update(group.opens)
         for waiter in group.waiters:
             waiter.failed(error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -193,9 +193,9 @@ class Store:
         return self.gate.refusal
 
     @property
-    def open_partitions(self) -> Mapping[str, object]:
-        """Partitions with an open chunk."""
-        return self.table.open
+    def open_partitions(self) -> Collection[str]:
+        """Partitions with an open chunk, and those that get one with the records that wait for their commit."""
+        return self.commits.partitions
 
     @property
     def store_id(self) -> UUID:

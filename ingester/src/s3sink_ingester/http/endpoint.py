@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
 from s3sink_ingester.errors import Overloaded, RequestError, S3SinkError
@@ -58,14 +58,14 @@ class Intake(Protocol):
     """The core, as seen by the data port.
 
     `refusal`: why no records are taken now; None: they are. Read for each request before its body is read, so
-    it must be a plain attribute. `open_partitions`: names of the partitions now open.
+    it must be a plain attribute. `open_partitions`: names of the partitions now open, or about to be.
     """
 
     @property
     def refusal(self) -> Overloaded | None: ...
 
     @property
-    def open_partitions(self) -> Mapping[str, object]: ...
+    def open_partitions(self) -> Collection[str]: ...
 
     def submit(self, batches: list[Batch], waiter: Waiter) -> None:
         """Take records, all or none; never blocks. Raises S3SinkError if it takes none; then `waiter` isn't told."""

@@ -71,7 +71,7 @@ class Router:
         ``key``: the header's value or URL's part, if ``needs_key``; bytes that aren't UTF-8 as surrogate escapes.
         ``open_partitions``: names now open; only asked for its length and for single names. Once
         ``max_partitions`` are open, the raw records of further ones go to the overflow partition. (Requests that
-        are routed at the same time may together open a few more.)
+        are routed in threads at the same time may together open a few more.)
 
         Payloads: a record's content is stored as it is and ends in one newline, which is added if missing. A single
         message that holds line ends is several lines of the object.
@@ -140,7 +140,7 @@ class Router:
         if len(names) < len(batches):
             raise _Special  # tokens that mean the same: their records belong in one batch, in order
         room = self._max_partitions - len(open_partitions)
-        if len(names) > room and len(names.difference(open_partitions)) > room:
+        if len(names) > room and sum(name not in open_partitions for name in names) > room:
             raise _Special  # some go to the overflow partition
         return batches
 
