@@ -21,6 +21,7 @@ from s3sink_ingester import gate as gates
 from s3sink_ingester.chunks import Now
 from s3sink_ingester.commits import Waiter
 from s3sink_ingester.config import Durability, Settings
+from s3sink_ingester.counts import Counts
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.errors import ObjectCorrupt, Overloaded, S3SinkError, VolumeError
 from s3sink_ingester.gate import Gate
@@ -148,6 +149,7 @@ class App:
         self.intake = AppIntake(self.gate)
         self.store: Store | None = None
         self.uploader: Uploader | None = None
+        self.counts = Counts()
         self.recoveries = 0
         self.recovery_seconds = 0.0
         self.recovery_progress: tuple[int, int] = (0, 0)
@@ -234,9 +236,7 @@ class App:
     def not_ready(self) -> str | None:
         """Why no traffic should come here; None if it should. A store that is away is no reason while there is room."""
         refusal = self.gate.refusal
-        if (
-            refusal is None or refusal is gates.BACKLOG
-        ):  # a moment's backlog isn't worth a change of endpoints
+        if refusal is None or refusal is gates.BACKLOG:  # a moment's isn't worth a change of endpoints
             return None
         return refusal.detail
 
@@ -270,24 +270,29 @@ class App:
             except (OSError, S3SinkError) as error:
                 wait = REOPEN_SECONDS[min(attempt, len(REOPEN_SECONDS) - 1)]
                 attempt += 1
-                _log.error(
-                    "the volume could not be opened; trying again",
-                    extra={"error": str(error), "seconds": wait},
-                )
+                extra = {"error": str(error), "seconds": wait}
+                _log.error("the volume could not be opened; trying again", extra=extra)
                 await asyncio.wait({stopping}, timeout=wait)
         return None
 
     async def _open(self) -> Store:
         found: list[SealedObject] = []
         began = time.monotonic()
-        self.uploader = None
+
+        def sealed(obj: SealedObject) -> None:
+            if self.store is None or self.uploader is None:
+                found.append(obj)
+            else:
+                self.uploader.add(obj)
+
         store = await open_store(
             self._disk,
             store_settings(self.settings),
             self._clock,
             self._rng,
             gate=self.gate,
-            on_sealed=lambda obj: found.append(obj) if self.uploader is None else self.uploader.add(obj),
+            on_sealed=sealed,
+            counts=self.counts,
             progress=self._progress,
         )
         self.recoveries += 1
@@ -320,6 +325,8 @@ class App:
             concurrency=self.settings.uploads.concurrency,
             observer=self._observer,
         )
+        if self.uploader is not None:
+            uploader.go_on_from(self.uploader)
         self.uploader = uploader
         self.store = store
         uploader.add_all(found)

@@ -25,7 +25,7 @@ PORTION_BYTES = 4 << 20
 
 
 class FlusherStats:
-    """Counts since the start."""
+    """Counts of writes to chunk files."""
 
     __slots__ = ("checkpoint_seconds", "checkpoints", "flushed_bytes", "flushes")
 
@@ -53,6 +53,7 @@ class Flusher:
         on_checkpoint: Callable[[], None],
         keep_spares: Callable[[], bool],
         damaged: frozenset[int],
+        stats: FlusherStats,
     ) -> None:
         """``held_limit``: bytes of payloads that may wait here in memory; what waits beyond is read from the journal.
 
@@ -75,7 +76,7 @@ class Flusher:
         self._settling = False
         self._failed = False
         self._making_spare = False
-        self.stats = FlusherStats()
+        self._stats = stats
 
     def flush(self, chunks: Iterable[Chunk]) -> None:
         """Write the pending bytes of chunks; not synced, since the journal still has them."""
@@ -179,8 +180,8 @@ class Flusher:
             if written:
                 for one in older:
                     self._log.let_go(one, kept=one in kept)
-                self.stats.checkpoints += 1
-                self.stats.checkpoint_seconds += time.monotonic() - started
+                self._stats.checkpoints += 1
+                self._stats.checkpoint_seconds += time.monotonic() - started
                 self._on_checkpoint()
 
         self._lane.submit(write_and_let_go, done)
@@ -226,8 +227,8 @@ class Flusher:
         for one, error in zip(detached, results, strict=True):
             if error is None:
                 self._table.flushed(one.chunk)
-                self.stats.flushes += 1
-                self.stats.flushed_bytes += one.length
+                self._stats.flushes += 1
+                self._stats.flushed_bytes += one.length
             else:
                 self._table.flush_failed(one)
             self._on_flushed(one.chunk)

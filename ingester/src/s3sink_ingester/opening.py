@@ -12,6 +12,7 @@ from uuid import UUID
 
 from s3sink_ingester import recovery, reserve, volume
 from s3sink_ingester.chunks import ChunkTable
+from s3sink_ingester.counts import Counts
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.errors import VolumeError
 from s3sink_ingester.gate import Gate
@@ -36,18 +37,22 @@ async def open_store(
     *,
     gate: Gate,
     on_sealed: Callable[[SealedObject], None],
+    counts: Counts | None = None,
     progress: recovery.Progress = lambda done, total: None,
     make_lane: Callable[[str, asyncio.AbstractEventLoop], Lane] = Lane,
 ) -> Store:
     """Lock the volume, recover it and put it to work. Objects that wait for their upload are given to ``on_sealed``.
 
+    ``counts``: those of an earlier store of the process, which go on.
     Raises ``VolumeError`` and ``OSError``; ``JournalFailed`` or ``NoRoom`` when the first segment can't be written.
     """
     loop = asyncio.get_running_loop()
     opened = volume.open_volume(disk)
     lanes = Lanes(make_lane("journal", loop), make_lane("chunk-files", loop), make_lane("seal", loop))
     try:
-        return await _open(disk, opened, settings, clock, rng, lanes, gate, on_sealed, progress)
+        return await _open(
+            disk, opened, settings, clock, rng, lanes, gate, on_sealed, counts or Counts(), progress
+        )
     except BaseException:
         for lane in lanes:
             await lane.close()
@@ -64,12 +69,17 @@ async def _open(
     lanes: Lanes,
     gate: Gate,
     on_sealed: Callable[[SealedObject], None],
+    counts: Counts,
     progress: recovery.Progress,
 ) -> Store:
     files = lanes.files
     state, repaired = await files.call(lambda: _recover(disk, opened.store_id, progress))
     table = ChunkTable(
-        settings.limits, rng, block_bytes=settings.block_bytes, held_chunks=settings.held_chunks
+        settings.limits,
+        rng,
+        block_bytes=settings.block_bytes,
+        held_chunks=settings.held_chunks,
+        accepted_by_kind=counts.accepted_by_kind,
     )
     now = clock()
     table.restore(with_unused_ids(repaired.snapshot, now.wall), repaired.pending, now)
@@ -81,6 +91,7 @@ async def _open(
         sequence=state.next_sequence,
         segment_bytes=settings.segment_bytes,
         durable=settings.durable,
+        syncs=counts.syncs,
     )
     log.adopt(state.extents.values(), state.spares)
     try:
@@ -90,7 +101,7 @@ async def _open(
             raise
         await log.open(table.snapshot())
     epoch = await files.call(lambda: volume.drain_epoch(disk))
-    store = Store(disk, opened, settings, clock, table, log, lanes, repaired, gate, on_sealed)
+    store = Store(disk, opened, settings, clock, table, log, lanes, repaired, gate, on_sealed, counts)
     for sealed in list(table.sealed.values()):
         on_sealed(sealed)
     if epoch is not None:

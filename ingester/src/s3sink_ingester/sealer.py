@@ -59,7 +59,7 @@ class ObjectNaming:
 
 
 class SealerStats:
-    """Counts since the start."""
+    """Counts of seals."""
 
     __slots__ = ("by_reason", "failures", "raw_bytes", "seconds", "stored_bytes")
 
@@ -85,6 +85,7 @@ class Sealer:
         wall: Callable[[], float],
         on_sealed: Callable[[SealedObject], None],
         on_full: Callable[[], None],
+        stats: SealerStats,
     ) -> None:
         self._disk = disk
         self._lane = lane
@@ -98,7 +99,7 @@ class Sealer:
         self._failed: list[Chunk] = []
         self._running = 0
         self._retry_at = 0.0
-        self.stats = SealerStats()
+        self._stats = stats
 
     @property
     def backlog(self) -> int:
@@ -167,10 +168,10 @@ class Sealer:
         else:
             encoded, seconds = outcome.get()
             reason = chunk.closed or "unknown"
-            self.stats.by_reason[reason] += 1
-            self.stats.raw_bytes += chunk.length
-            self.stats.stored_bytes += encoded.size
-            self.stats.seconds += seconds
+            self._stats.by_reason[reason] += 1
+            self._stats.raw_bytes += chunk.length
+            self._stats.stored_bytes += encoded.size
+            self._stats.seconds += seconds
             self._on_sealed(self._sealed_object(chunk, encoded))
         self._start()
 
@@ -189,7 +190,7 @@ class Sealer:
         )
 
     def _failed_to_seal(self, chunk: Chunk, error: BaseException) -> None:
-        self.stats.failures += 1
+        self._stats.failures += 1
         self._failed.append(chunk)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self._on_full()

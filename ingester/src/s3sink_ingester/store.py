@@ -18,6 +18,7 @@ from s3sink_ingester import gate as gates
 from s3sink_ingester import volume
 from s3sink_ingester.chunks import Chunk, ChunkTable, Now
 from s3sink_ingester.commits import Commits, Committed
+from s3sink_ingester.counts import Counts
 from s3sink_ingester.disk import FULL_DISK, Disk
 from s3sink_ingester.errors import Overloaded
 from s3sink_ingester.flusher import Flusher
@@ -121,6 +122,7 @@ class Store:
         repaired: Repaired,
         gate: Gate,
         on_sealed: Callable[[SealedObject], None],
+        counts: Counts,
     ) -> None:
         self._disk = disk
         self._volume = opened
@@ -137,8 +139,7 @@ class Store:
         self._unmoved: list[SealedObject] = []
         self._drain_epoch: str | None = None
         self._closed = False
-        self.groups_committed = 0
-        self.bytes_accepted = 0
+        self.counts = counts
         self.commits = Commits(
             table,
             log,
@@ -171,6 +172,7 @@ class Store:
             on_checkpoint=self.commits.schedule,
             keep_spares=lambda: not self._room.is_short,
             damaged=repaired.unkept,
+            stats=counts.flushes,
         )
         self.sealer = Sealer(
             disk,
@@ -181,6 +183,7 @@ class Store:
             wall=lambda: clock().wall,
             on_sealed=self.commits.seal,
             on_full=self._disk_full,
+            stats=counts.seals,
         )
         self.submit = self.commits.submit
         """``Commits.submit``."""
@@ -318,8 +321,8 @@ class Store:
     # ---- what follows from a commit
 
     def _committed(self, committed: Committed) -> None:
-        self.groups_committed += 1
-        self.bytes_accepted += committed.placement.size
+        self.counts.groups += 1
+        self.counts.accepted_bytes += committed.placement.size
         for obj in committed.sealed:
             self.table.add_sealed(obj)
             self.flusher.remove_chunk(obj.chunk_id)

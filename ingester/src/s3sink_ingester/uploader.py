@@ -146,6 +146,14 @@ class Uploader:
         self._waiting.sort(key=_newest_first)
         self._pump()
 
+    def go_on_from(self, before: Uploader) -> None:
+        """Tell what an earlier uploader of the process would; it was closed because the volume was recovered."""
+        self.last_success = before.last_success
+        self.last_error = before.last_error
+        self.last_error_reason = before.last_error_reason
+        self.failures = before.failures
+        self.destination_ok = before.destination_ok
+
     def kick(self) -> None:
         """Try now what waits for its retry (a drain was asked for)."""
         if self._loop is None:

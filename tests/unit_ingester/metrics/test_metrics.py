@@ -105,11 +105,11 @@ async def test_a_stores_figures() -> None:
     assert value(families, "s3sink_accepted_records_total", kind="data") == 20
     assert value(families, "s3sink_accepted_records_total", kind="overflow") == 0
     assert value(families, "s3sink_buffer_records") == store.status().buffered_records
-    assert value(families, "s3sink_journal_sync_seconds_count") == store.log.sync_stats.count > 0
+    assert value(families, "s3sink_journal_sync_seconds_count") == store.counts.syncs.count > 0
     buckets = families["s3sink_journal_sync_seconds"].samples
     counts = [one.value for one in buckets if one.name.endswith("_bucket")]
     assert counts == sorted(counts)
-    assert counts[-1] == store.log.sync_stats.count
+    assert counts[-1] == store.counts.syncs.count
     await machine.drain()
     families = scrape(process)
     assert value(families, "s3sink_buffer_records") == 0

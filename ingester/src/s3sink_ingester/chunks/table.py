@@ -30,8 +30,16 @@ def _held(parts: Sequence[bytes]) -> int:
 class ChunkTable:
     """All chunks and sealed objects of a volume."""
 
-    def __init__(self, limits: BatchLimits, rng: Random, *, block_bytes: int, held_chunks: int) -> None:
-        """``block_bytes``: what is worth a write of its own.
+    def __init__(
+        self,
+        limits: BatchLimits,
+        rng: Random,
+        *,
+        block_bytes: int,
+        held_chunks: int,
+        accepted_by_kind: list[int] | None = None,
+    ) -> None:
+        """``block_bytes``: what is worth a write of its own. ``accepted_by_kind``: counted here, and goes on from it.
 
         ``held_chunks``: chunks up to which payloads are kept in memory. With more of them memory is full before any has
         a block, and the journal has them all.
@@ -53,7 +61,7 @@ class ChunkTable:
         self.raw_bytes = 0
         self.held_bytes = 0
         self.sealed_bytes = 0
-        self.accepted_by_kind = [0] * len(Kind)
+        self.accepted_by_kind = accepted_by_kind or [0] * len(Kind)
 
     # ---- records come in
 

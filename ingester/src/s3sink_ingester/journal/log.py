@@ -105,6 +105,7 @@ class Log:
         sequence: int,
         segment_bytes: int,
         durable: bool,
+        syncs: SyncStats,
     ) -> None:
         """``segment_id`` and ``sequence`` are the next to be used. ``open`` must be called first."""
         self._disk = disk
@@ -121,7 +122,7 @@ class Log:
         self._end = 0
         self._spares: list[Spare] = []
         self.failed = False
-        self.sync_stats = SyncStats()
+        self._syncs = syncs
 
     @property
     def current_id(self) -> int:
@@ -267,7 +268,7 @@ class Log:
         if durable:
             before = time.perf_counter()
             segment.sync()
-            self.sync_stats.observe(time.perf_counter() - before)
+            self._syncs.observe(time.perf_counter() - before)
         return segment
 
     def _rotate(self, rotation: _Rotation) -> Segment:

@@ -40,16 +40,16 @@ def _reload_failures(process: Observed) -> Mapping[str, float]:
 def _accepted_by_kind(reading: Reading) -> Iterator[Sample]:
     if reading.store is not None:
         for kind in Kind:
-            yield kind.name.lower(), reading.store.table.accepted_by_kind[kind]
+            yield kind.name.lower(), reading.store.counts.accepted_by_kind[kind]
 
 
 def _seals(reading: Reading) -> Iterator[Sample]:
     if reading.store is not None:
-        yield from reading.store.sealer.stats.by_reason.items()
+        yield from reading.store.counts.seals.by_reason.items()
 
 
 def _syncs(store: Store) -> Distribution:
-    stats = store.log.sync_stats
+    stats = store.counts.syncs
     return Distribution(SYNC_BUCKETS_SECONDS, stats.buckets, stats.seconds)
 
 
@@ -181,7 +181,7 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_accepted_bytes_total",
             C,
             "Bytes of the records that were acknowledged, as stored and before compression.",
-            of_store(lambda s: s.bytes_accepted),
+            of_store(lambda s: s.counts.accepted_bytes),
         ),
         Metric(
             "s3sink_quarantined_records",
@@ -201,7 +201,7 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_journal_groups_total",
             C,
             "Group commits: requests that came in during one sync share the next.",
-            of_store(lambda s: s.groups_committed),
+            of_store(lambda s: s.counts.groups),
         ),
         Metric(
             "s3sink_journal_sync_seconds", H, "Time that one fdatasync of the journal took.", of_store(_syncs)
@@ -216,25 +216,25 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_checkpoints_total",
             C,
             "Checkpoints, after each of which older segments are deleted.",
-            of_store(lambda s: s.flusher.stats.checkpoints),
+            of_store(lambda s: s.counts.flushes.checkpoints),
         ),
         Metric(
             "s3sink_checkpoint_seconds_total",
             C,
             "Time spent in checkpoints.",
-            of_store(lambda s: s.flusher.stats.checkpoint_seconds),
+            of_store(lambda s: s.counts.flushes.checkpoint_seconds),
         ),
         Metric(
             "s3sink_chunk_flushes_total",
             C,
             "Writes of waiting records to a chunk's file.",
-            of_store(lambda s: s.flusher.stats.flushes),
+            of_store(lambda s: s.counts.flushes.flushes),
         ),
         Metric(
             "s3sink_chunk_flushed_bytes_total",
             C,
             "Bytes written to chunk files.",
-            of_store(lambda s: s.flusher.stats.flushed_bytes),
+            of_store(lambda s: s.counts.flushes.flushed_bytes),
         ),
     ),
     "Buffer": (
@@ -305,22 +305,22 @@ CATALOG: Final[Mapping[str, Sequence[Metric]]] = {
             "s3sink_seal_failures_total",
             C,
             "Attempts to seal a chunk that failed; each is made again.",
-            of_store(lambda s: s.sealer.stats.failures),
+            of_store(lambda s: s.counts.seals.failures),
         ),
         Metric(
             "s3sink_seal_raw_bytes_total",
             C,
             "Bytes of sealed chunks before compression.",
-            of_store(lambda s: s.sealer.stats.raw_bytes),
+            of_store(lambda s: s.counts.seals.raw_bytes),
         ),
         Metric(
             "s3sink_seal_stored_bytes_total",
             C,
             "Bytes of the objects made of them.",
-            of_store(lambda s: s.sealer.stats.stored_bytes),
+            of_store(lambda s: s.counts.seals.stored_bytes),
         ),
         Metric(
-            "s3sink_seal_seconds_total", C, "Time spent sealing.", of_store(lambda s: s.sealer.stats.seconds)
+            "s3sink_seal_seconds_total", C, "Time spent sealing.", of_store(lambda s: s.counts.seals.seconds)
         ),
     ),
     "Uploads": (
