@@ -12,7 +12,7 @@ from s3sink_operator.planner.plan import plan
 from s3sink_operator.state import Observed, Plan
 
 from tests.rig.actions import told
-from tests.rig.observations import IMAGE, LATER, claim, job, observed, pod, report, sink
+from tests.rig.observations import IMAGE, LATER, children, claim, job, observed, pod, report, sink
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 RELEASE = "take the finalizer off"
@@ -94,6 +94,16 @@ CASES = (
         claims=EMPTY,
         pods=STOPPED,
         reports=SAY_EMPTY,
+    ),
+    Case(
+        "without a StatefulSet, a Job empties what lost its pod, though a higher ordinal still has its own",
+        deleted(),
+        ("apply Job drain-events-s3sink-0",),
+        claims=[claim(0, drain="7"), EMPTY[1]],
+        pods=[pod(1, owned=False)],
+        reports=[SAY_EMPTY[1]],
+        kids={ref: one for ref, one in children(sink(), replicas=2).items() if ref.kind != "StatefulSet"},
+        draining=("True", "Draining"),
     ),
     Case("pods are waited for", deleted(), (), claims=EMPTY, pods=[pod(1, ending=True)], kids={}),
     Case(

@@ -32,6 +32,10 @@ class Slot:
     """What just this pod says."""
     job: Object | None = None
     """The Job that empties the volume where it has no pod."""
+    job_pod: Object | None = None
+    """The latest pod of the Job."""
+    job_report: Report | None = None
+    """What just that one says."""
 
     @property
     def requested(self) -> str | None:
@@ -108,19 +112,24 @@ def fleet_of(observed: Observed) -> Fleet:
         if label(job, names.SINK_UID_LABEL) == uid
     }
     replicas = _replicas(stateful_set, pods)
+    # Of a sink that goes, no StatefulSet is made again: without one, what has no pod gets none, whatever its ordinal.
+    gets_pods = stateful_set is not None or not is_terminating(observed.sink)
 
     def slot(ordinal: int) -> Slot:
         pod, claim = pods.get(ordinal), claims.get(ordinal)
-        report = observed.reports.get(names.pod(name, ordinal))
+        job = jobs.get(ordinal)
+        job_pod = None if job is None else _latest_pod(job, observed.job_pods)
         return Slot(
             ordinal=ordinal,
-            has_replica=ordinal < replicas,
+            has_replica=ordinal < replicas and (gets_pods or ordinal in pods),
             is_ours=ordinal < replicas or pod is not None or claim is None or _is_ours(claim, observed.sink),
             is_marked=claim is not None and label(claim, names.SINK_UID_LABEL) == uid,
             claim=claim,
             pod=pod,
-            report=report if pod is not None and report and report.pod_uid == uid_of(pod) else None,
-            job=jobs.get(ordinal),
+            report=_report_of(pod, observed),
+            job=job,
+            job_pod=job_pod,
+            job_report=_report_of(job_pod, observed),
         )
 
     ordinals = sorted({*range(replicas), *pods, *claims, *jobs})
@@ -222,6 +231,16 @@ def _by_ordinal(objects: tuple[Object, ...], first: str) -> dict[int, Object]:
         if f"{stem}{ordinal}" == obj["metadata"]["name"] and ordinal.isascii() and ordinal.isdigit():
             found[int(ordinal)] = obj
     return found
+
+
+def _report_of(pod: Object | None, observed: Observed) -> Report | None:
+    report = None if pod is None else observed.reports.get(pod["metadata"]["name"])
+    return report if pod is not None and report and report.pod_uid == uid_of(pod) else None
+
+
+def _latest_pod(job: Object, pods: tuple[Object, ...]) -> Object | None:
+    made = [pod for pod in pods if (controller_of(pod) or {}).get("uid") == uid_of(job)]
+    return max(made, key=lambda pod: time_of(pod["metadata"]["creationTimestamp"]), default=None)
 
 
 def _replicas(stateful_set: Object | None, pods: Mapping[int, Object]) -> int:
