@@ -16,6 +16,7 @@ from s3sink_ingester.journal.log import FORMAT_VERSION
 IDENTITY = "store.json"
 LOCK = "lock"
 DRAIN_MARKER = "drain"
+MAX_EPOCH_CHARACTERS = 256
 OBJECTS = "objects"
 QUARANTINE = "quarantine"
 DIRECTORIES = (segment.DIRECTORY, chunkfiles.DIRECTORY, OBJECTS, QUARANTINE)
@@ -68,6 +69,11 @@ def read_identity(disk: Disk) -> tuple[UUID, int] | None:
             f"{disk.locate(IDENTITY)} is damaged ({error}); the records are still there: restore the file as "
             '{"format": 1, "store": "<uuid>"} with the id that the segments in journal/ carry'
         ) from error
+
+
+def is_epoch(text: str) -> bool:
+    """Whether it may name a drain: an empty one would look as if there was none."""
+    return 0 < len(text) <= MAX_EPOCH_CHARACTERS and text.isprintable()
 
 
 def drain_epoch(disk: Disk) -> str | None:

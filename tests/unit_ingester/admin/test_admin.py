@@ -103,7 +103,16 @@ async def test_a_drain_may_name_no_epoch(
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b'"now"', b'{"epoch": 3}', b'{"epoch": ""}', b'{"epoch": "%s"}' % (b"x" * 257), b"\xff"],
+    [
+        b"{",
+        b"[]",
+        b'"now"',
+        b'{"epoch": 3}',
+        b'{"epoch": ""}',
+        b'{"epoch": "%s"}' % (b"x" * 257),
+        b'{"epoch": "\\ud800"}',
+        b"\xff",
+    ],  # half of a character, which no file can hold
 )
 async def test_a_bad_drain_changes_nothing(
     client: aiohttp.ClientSession, control: Controlled, body: bytes

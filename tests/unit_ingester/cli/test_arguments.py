@@ -38,6 +38,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["serve", "--local", "x", "--grace", "30"], "--grace: 30 has no unit; write '30s'"),
         (["serve", "--local", "x", "--log-level", "loud"], "invalid choice"),
         (["drain"], "one of the arguments --config --local is required"),
+        (["drain", "--local", "x", "--epoch", ""], "--epoch: write 1 to 256 printable characters"),
+        (["drain", "--local", "x", "--epoch", "a\udc80"], "--epoch: write 1 to 256 printable characters"),
         (["inspect"], "required: DIR"),
     ],
 )

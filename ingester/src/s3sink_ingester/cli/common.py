@@ -11,6 +11,7 @@ from pathlib import Path
 from s3sink_ingester import logs
 from s3sink_ingester.config import Settings, load, local_settings
 from s3sink_ingester.config.units import parse_duration
+from s3sink_ingester.volume import MAX_EPOCH_CHARACTERS, is_epoch
 
 DEFAULT_GRACE = 25.0
 """Seconds. Kubernetes gives a pod 30 unless told otherwise."""
@@ -82,6 +83,13 @@ def duration(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def epoch(text: str) -> str:
+    """An argument that names a drain. Raises ArgumentTypeError."""
+    if not is_epoch(text):
+        raise argparse.ArgumentTypeError(f"write 1 to {MAX_EPOCH_CHARACTERS} printable characters")
+    return text
 
 
 def port(text: str) -> int:

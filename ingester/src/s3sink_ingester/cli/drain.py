@@ -64,6 +64,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--epoch",
         metavar="TEXT",
+        type=common.epoch,
         help="mark the buffer as being drained, for good: who serves it next takes no records until POST /resume",
     )
     parser.set_defaults(run=run)

@@ -23,6 +23,7 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from s3sink_ingester.errors import Overloaded, RequestError, S3SinkError
+from s3sink_ingester.volume import MAX_EPOCH_CHARACTERS, is_epoch
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,6 @@ MANUAL_EPOCH: Final = "manual"
 """The epoch of a drain that names none."""
 
 _MAX_BODY_BYTES: Final = 64 * 1024
-_MAX_EPOCH_CHARACTERS: Final = 256
 _SHUTDOWN_SECONDS: Final = 1.0
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PROBLEM_TYPE: Final = "application/problem+json"
@@ -138,9 +138,9 @@ async def _epoch(request: web.Request) -> str:
             400, f'the body isn\'t JSON ({error}); send {{"epoch": "..."}} or nothing'
         ) from None
     epoch = given.get("epoch", MANUAL_EPOCH) if isinstance(given, dict) else None
-    if not isinstance(epoch, str) or not 0 < len(epoch) <= _MAX_EPOCH_CHARACTERS:
+    if not isinstance(epoch, str) or not is_epoch(epoch):
         raise RequestError(
-            400, f'send {{"epoch": "..."}} with a text of 1 to {_MAX_EPOCH_CHARACTERS} characters, or nothing'
+            400, f'send {{"epoch": "..."}} with 1 to {MAX_EPOCH_CHARACTERS} printable characters, or nothing'
         )
     return epoch
 
