@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from s3sink_operator import names
 from s3sink_operator.planner.plan import plan
-from s3sink_operator.state import Observed, Plan
+from s3sink_operator.state import Mark, Observed, Plan
 
 from tests.rig.actions import told
 from tests.rig.observations import IMAGE, LATER, children, claim, job, observed, pod, report, sink
@@ -275,6 +275,19 @@ def test_nothing_is_made_while_the_namespace_ends() -> None:
     """Children that are gone aren't made again for a sink that goes."""
     seen = observed(deleted(), claims=FULL, pods=[pod(0, ending=True), pod(1, ending=True)], kids={})
     assert not [one for one in map(told, planned(seen).actions) if one.startswith("apply")]
+
+
+def test_a_child_that_is_refused_holds_up_no_drain() -> None:
+    """What is refused ends a pass, as a policy may refuse a Service for good: pods are told before."""
+    kids = children(sink(), replicas=2)
+    service = next(ref for ref in kids if ref.kind == "Service" and ref.name == "events-s3sink")
+    kids[service]["spec"] = {**kids[service]["spec"], "sessionAffinity": "ClientIP"}
+    seen = observed(deleted(), claims=FULL, pods=RUNNING, reports=SAY_FULL, kids=kids)
+    assert [told(one) for one in planned(seen).actions if not isinstance(one, Mark)] == [
+        "drain events-s3sink-0 7",
+        "drain events-s3sink-1 7",
+        "apply Service events-s3sink",
+    ]
 
 
 def test_a_spec_that_is_no_good_doesn_t_keep_a_sink_from_being_drained() -> None:

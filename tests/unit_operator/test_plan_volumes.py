@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from s3sink_operator import names
 from s3sink_operator.planner.plan import plan
-from s3sink_operator.state import STATEFUL_SET, Apply, Object, Observed, Plan, Ref
+from s3sink_operator.state import STATEFUL_SET, Apply, Object, Observed, Plan, Ref, Report
 
 from tests.rig.actions import told
 from tests.rig.observations import (
@@ -20,6 +20,8 @@ from tests.rig.observations import (
     children,
     claim,
     job,
+    job_pod,
+    job_report,
     observed,
     pod,
     report,
@@ -224,14 +226,15 @@ def test_what_can_t_grow_says_why_and_what_helps() -> None:
 
 
 def test_growth_comes_last_since_a_quota_may_refuse_it() -> None:
-    """Nothing else waits for it: not settings, not a drain. A claim that is marked grows with the next pass."""
+    """Nothing else waits for it: not settings, not a drain. Nor does a drain wait for a child. A claim that is marked
+    grows with the next pass."""
     of = changed(replicas=1, batch={"window": "5m"})
     found = plan(grown(of=of, claims=[claim(0), claim(1)]), IMAGE, NOON)
     assert tuple(map(told, found.actions)) == (
         "mark buffer-events-s3sink-1 drain=requested/7",
+        "drain events-s3sink-1 7",
         "apply ConfigMap events-s3sink",
         "apply StatefulSet events-s3sink replicas=2",
-        "drain events-s3sink-1 7",
         "mark buffer-events-s3sink-0 20Gi",
     )
     found = plan(grown(of=changed(), claims=[claim(0, drain="3"), claim(1)]), IMAGE, NOON)
@@ -253,6 +256,8 @@ class TestOrphans:
         drain: str | None = "7",
         may_upgrade: bool = True,
         image: str = IMAGE,
+        job_pods: tuple[Object, ...] = (),
+        job_reports: tuple[Report, ...] = (),
         **spec: Any,
     ) -> Plan:
         of = sink(replicas=1, **spec)
@@ -262,9 +267,10 @@ class TestOrphans:
                 of,
                 kids=kids,
                 pods=[pod(0)],
-                reports=[report(0)],
+                reports=[report(0), *job_reports],
                 claims=[claim(0), claim(1, drain=drain)],
                 jobs=jobs,
+                job_pods=job_pods,
                 storage_class=FAST,
             ),
             image,
@@ -295,6 +301,70 @@ class TestOrphans:
         assert found.actions == ()
         assert condition(found, "Draining")["reason"] == "Draining"
 
+    def test_a_job_that_cant_upload_says_so_in_the_stores_words(self) -> None:
+        says = job_report(1, destination_ok=False, last_error="no route", last_error_reason="unreachable")
+        runs = job(1, epoch="7", applied_hash=self.made())
+        found = self.plan(runs, job_pods=(job_pod(1),), job_reports=(says,))
+        assert found.actions == ()
+        told = condition(found, "Draining")
+        assert (told["reason"], told["message"]) == (
+            "Blocked",
+            "volume 1: the Job drain-events-s3sink-1 can't upload: no route",
+        )
+        reachable = condition(found, "DestinationReachable")
+        assert (reachable["reason"], reachable["message"]) == (
+            "Unreachable",
+            "drain-events-s3sink-1-x7k2p: no route",
+        )
+        assert [one.get("bufferedBytes") for one in found.status["volumes"]] == [100, 100]
+        assert found.status["buffer"]["bytes"] == 200
+
+    def test_a_job_whose_uploads_get_through_again_is_draining(self) -> None:
+        runs = job(1, epoch="7", applied_hash=self.made())
+        found = self.plan(runs, job_pods=(job_pod(1),), job_reports=(job_report(1),))
+        assert condition(found, "Draining")["reason"] == "Draining"
+
+    def test_what_an_earlier_pod_of_the_job_said_is_past(self) -> None:
+        earlier = job_pod(1, name="first", created="2026-11-24T11:30:00Z")
+        says = job_report(1, name="first", destination_ok=False)
+        runs = job(1, epoch="7", applied_hash=self.made())
+        found = self.plan(runs, job_pods=(earlier, job_pod(1)), job_reports=(says,))
+        assert condition(found, "Draining")["reason"] == "Draining"
+
+    def test_a_volume_that_is_emptied_by_a_job_presses_nobody(self) -> None:
+        says = job_report(1, state="full", disk_bytes=1000)
+        runs = job(1, epoch="7", applied_hash=self.made())
+        found = self.plan(runs, job_pods=(job_pod(1),), job_reports=(says,))
+        assert condition(found, "BufferPressure")["reason"] == "EnoughRoom"
+
+    @pytest.mark.parametrize(
+        ("status", "text"),
+        [
+            (
+                {
+                    "containerStatuses": [
+                        {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+                    ]
+                },
+                "drain-events-s3sink-1-x7k2p: ImagePullBackOff: no such image",
+            ),
+            (
+                {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]},
+                "drain-events-s3sink-1-x7k2p has no node: 0/3 nodes",
+            ),
+        ],
+    )
+    def test_a_job_whose_pod_can_t_run_says_so(self, status: dict[str, Any], text: str) -> None:
+        runs = job(1, epoch="7", applied_hash=self.made())
+        cant = job_pod(1, **{"phase": "Pending", "conditions": []} | status)
+        told = condition(self.plan(runs, job_pods=(cant,)), "Draining")
+        assert (told["reason"], told["message"]) == (
+            "Blocked",
+            f"volume 1: the Job drain-events-s3sink-1 makes no progress: {text}",
+        )
+        starts = job_pod(1, phase="Pending", conditions=[])
+        assert condition(self.plan(runs, job_pods=(starts,)), "Draining")["reason"] == "Draining"
+
     def test_a_job_that_is_done_is_the_proof(self) -> None:
         assert self.told(job(1, epoch="7", ended="Complete")) == [f"{self.EPOCH} drained=uid-of-job-1/7"]
 
@@ -322,6 +392,12 @@ class TestOrphans:
         assert found.actions == ()
         assert condition(found, "Draining")["message"] == (
             "volume 1: the Job drain-events-s3sink-1 could not empty the volume of ordinal 1: gave up"
+        )
+        ended = {"exitCode": 1, "message": "0 records left\n2 damaged files need a person\n"}
+        pods = (job_pod(1, phase="Failed", containerStatuses=[{"state": {"terminated": ended}}]),)
+        assert condition(self.plan(failed, job_pods=pods), "Draining")["message"] == (
+            "volume 1: the Job drain-events-s3sink-1 could not empty the volume of ordinal 1: "
+            "2 damaged files need a person"
         )
         assert self.told(failed, now=NOON.replace(minute=6)) == ["delete Job drain-events-s3sink-1"]
 

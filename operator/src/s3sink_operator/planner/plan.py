@@ -2,8 +2,9 @@
 
 The order of a plan's actions carries meaning. The finalizer comes before any child: nothing may hold records that a
 deletion would not wait for. Marks on volumes come before the StatefulSet: a volume that is to have a pod again must
-not be proven empty. What pods are told and what is deleted comes after these, since it builds on marks. Larger volumes
-are asked for last: a quota or a driver may refuse them for good, and what is refused ends a pass.
+not be proven empty. What pods are told builds on marks and on no child. What is refused ends a pass, and may be refused
+for good: a child by a policy, so drains and their ends come before children; a larger volume by a quota, so it is asked
+for last.
 """
 
 from __future__ import annotations
@@ -122,8 +123,8 @@ def _keep(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
     actions = (
         *_finalizer(observed.sink),
         *marks,
-        *compared.actions,
         *(action for one in scaled.verdicts for action in one.actions),
+        *compared.actions,
         *grown.actions,
         *_growths(fleet, scaled.verdicts, grown.storage, marks),
     )
@@ -142,9 +143,9 @@ def _end(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
         return facts, deletion.actions
     actions = (
         *_marks(fleet, scaled.verdicts, {}),
-        *_updates(scene, scaled.replicas),
         *deletion.actions,
         *(action for one in scaled.verdicts for action in one.actions),
+        *_updates(scene, scaled.replicas),
     )
     return facts, actions
 
