@@ -240,7 +240,7 @@ class Buffer:
 
     durability: Annotated[Durability, Choice(Durability)] = Durability.FSYNC
     """`Fsync`: 2xx means on stable storage. `Relaxed`: 2xx means written, and a node that crashes loses the
-    last moments."""
+    last moments; what was half written may then count as damage, which a person has to look at."""
 
     segment_bytes: Annotated[
         int, Quantity("64Ki", "1Gi"), Follows("`64Mi`, or twice `source.maxRequestBytes` if that is larger")

@@ -4,8 +4,9 @@ Invariants
     1. Acked means that fdatasync returned for a frame that holds every record of the request.
     2. A frame is the unit of atomicity: requests, seals and uploads that were gathered while the last sync ran
        become one frame with one checksum. After a crash it is there as a whole or not at all.
-    3. One frame at most is not yet synced. So damage can be a torn tail only at the last frame of the last segment;
-       anywhere else it is corruption, and is reported and kept, never skipped in silence.
+    3. One frame at most is not yet synced (more if durability is Relaxed). So damage can be a torn tail only at the
+       last frame of the last segment; anywhere else it is corruption, and is reported and kept, never skipped in
+       silence.
     4. The oldest segment on disk is the base: its first frame is a snapshot of the whole state, and the chunk files
        are durable up to the lengths that the snapshot names. A segment is deleted only after everything that its
        frames say is durable elsewhere. So recovery reads from the base to the end and needs no other memory.
