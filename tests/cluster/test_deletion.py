@@ -135,6 +135,31 @@ def test_deleted_in_the_foreground_jobs_empty_the_volumes(operator: Operator, si
     sink.verdict()
 
 
+def test_a_drain_job_that_cant_upload_says_so(
+    operator: Operator, sink: LiveSink, proxied: FlakyProxy
+) -> None:
+    """Nobody but the Job's pod is left to ask; the deletion goes on by itself when S3 is back."""
+    sink.apply(podTemplate={"terminationGracePeriodSeconds": 6}, **HOUR)
+    sink.wait_ready(1)
+    sink.send(5)
+    proxied.stop()
+    sink.kubelet.pod(sink.namespace, "events-s3sink-0").crash()
+    sink.delete("--cascade=foreground")
+    told = sink.wait_condition("Draining", "True", "Blocked")
+    sink.wait(lambda: "can't upload" in sink.condition("Draining").get("message", ""), "word of the Job")
+    told = sink.condition("Draining")
+    assert "the Job drain-events-s3sink-0 can't upload: " in told["message"]
+    assert "force-release" in told["message"]
+    assert sink.wait_condition("DestinationReachable", "False")["message"].startswith(
+        "drain-events-s3sink-0-"
+    )
+    assert sink.now["status"]["buffer"]["bytes"] > 0
+    proxied.start()
+    sink.wait_gone(timeout=120.0)
+    assert not sink.claims()
+    sink.verdict()
+
+
 def test_a_namespace_that_ends_takes_its_sinks_with_it(
     operator: Operator, control_plane: ControlPlane, sink: LiveSink
 ) -> None:

@@ -74,7 +74,7 @@ def test_the_operator_is_let_out_to_ingesters() -> None:
         for peer in rule.get("to", ())
         for expression in peer["podSelector"]["matchExpressions"]
     ]
-    assert keys == [names.SINK_LABEL]
+    assert keys == [names.SINK_LABEL, names.SINK_UID_LABEL], "of pods, and of pods of drain Jobs"
 
 
 def test_every_kind_that_the_operator_uses_is_in_its_roles() -> None:

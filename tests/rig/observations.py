@@ -155,6 +155,32 @@ def job(ordinal: int, *, epoch: str, ended: str | None = None, applied_hash: str
     }
 
 
+def job_pod(ordinal: int, *, name: str = "x7k2p", created: str = LATER, **status: Any) -> Json:
+    """A pod of `job`, running. It is never a pod of the sink."""
+    owner = {
+        "kind": "Job",
+        "name": names.drain_job(NAME, ordinal),
+        "uid": f"uid-of-job-{ordinal}",
+        "controller": True,
+    }
+    meta = {
+        "name": f"{names.drain_job(NAME, ordinal)}-{name}",
+        "namespace": NAMESPACE,
+        "uid": f"uid-of-job-pod-{ordinal}-{name}",
+        "creationTimestamp": created,
+        "labels": {names.SINK_UID_LABEL: UID},
+        "ownerReferences": [owner],
+    }
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {}, "status": ready | status}
+
+
+def job_report(ordinal: int, *, name: str = "x7k2p", **fields: Any) -> Report:
+    """What `job_pod` says; by default that uploads get through."""
+    made = job_pod(ordinal, name=name)["metadata"]
+    return report(ordinal, epoch="7", **{"pod": made["name"], "pod_uid": made["uid"]} | fields)
+
+
 def children(
     of: Object,
     *,
@@ -194,6 +220,7 @@ def observed(
     pods: Iterable[Object] = (),
     claims: Iterable[Object] = (),
     jobs: Iterable[Object] = (),
+    job_pods: Iterable[Object] = (),
     reports: Iterable[Report] = (),
     secrets: dict[str, SecretFacts | None] | None = None,
     storage_class: Object | None = None,
@@ -207,6 +234,7 @@ def observed(
         pods=tuple(pods),
         volumes=tuple(claims),
         jobs=tuple(jobs),
+        job_pods=tuple(job_pods),
         reports={one.pod: one for one in reports},
         secrets=secrets or {},
         storage_class=storage_class,

@@ -35,7 +35,21 @@ DOCUMENT: dict[str, Any] = {
     "workers": [],
     "aFieldOfALaterVersion": {"x": 1},
 }
-POD = {"metadata": {"name": "events-s3sink-0", "uid": "u"}, "status": {"podIP": "10.0.0.1"}}
+POD = {
+    "metadata": {"name": "events-s3sink-0", "uid": "u"},
+    "spec": {
+        "containers": [
+            {"name": "proxy", "env": [{"name": "POD_NAME", "value": "injected"}]},
+            {"name": "ingester", "env": [{"name": "POD_NAME", "valueFrom": {}}]},
+        ]
+    },
+    "status": {"podIP": "10.0.0.1"},
+}
+JOB_POD = {
+    "metadata": {"name": "drain-events-s3sink-0-x7k2p", "uid": "v"},
+    "spec": {"containers": [{"name": "ingester", "env": [{"name": "POD_NAME", "value": "events-s3sink-0"}]}]},
+    "status": {"podIP": "10.0.0.2"},
+}
 DRAIN = Drain("events-s3sink-0", "u", "10.0.0.1", "7", "scale down")
 RESUME = Resume("events-s3sink-0", "u", "10.0.0.1", "scale up")
 
@@ -70,9 +84,18 @@ async def test_a_status_becomes_a_report() -> None:
     assert report.last_success == "1970-01-01T00:00:01.500Z"
 
 
+async def test_a_drain_jobs_pod_answers_as_the_pod_whose_volume_it_empties() -> None:
+    other = says(changed(name="drain-events-s3sink-0-x7k2p"))
+    async with scripted(says(DOCUMENT), other) as script, ingesters(script) as them:
+        report = await them.report(JOB_POD)
+        assert await them.report(JOB_POD) is None
+    assert report is not None
+    assert (report.pod, report.pod_uid) == ("drain-events-s3sink-0-x7k2p", "v")
+
+
 async def test_a_pod_without_an_address_isnt_asked() -> None:
     async with scripted(says(DOCUMENT)) as script, ingesters(script) as them:
-        assert await them.report({"metadata": POD["metadata"], "status": {}}) is None
+        assert await them.report({**POD, "status": {}}) is None
     assert script.asked == []
 
 

@@ -164,7 +164,6 @@ def test_selectors_find_the_pods_and_no_drain_jobs() -> None:
     selectors = [
         found["StatefulSet/events-s3sink"]["spec"]["selector"]["matchLabels"],
         found["PodDisruptionBudget/events-s3sink"]["spec"]["selector"]["matchLabels"],
-        found["NetworkPolicy/events-s3sink"]["spec"]["podSelector"]["matchLabels"],
         found["Service/events-s3sink"]["spec"]["selector"],
         found["Service/events-s3sink-pods"]["spec"]["selector"],
         *(
@@ -174,11 +173,13 @@ def test_selectors_find_the_pods_and_no_drain_jobs() -> None:
     ]
     pods = found["StatefulSet/events-s3sink"]["spec"]["template"]["metadata"]["labels"]
     jobs = drain_job(wanted)["spec"]["template"]["metadata"]["labels"]
-    assert len(selectors) == 7
+    assert len(selectors) == 6
     for selector in selectors:
         assert selector.items() <= pods.items()
         assert not selector.items() <= jobs.items()
     assert pods["team"] == jobs["team"] == "data"
+    guarded = found["NetworkPolicy/events-s3sink"]["spec"]["podSelector"]["matchLabels"]
+    assert guarded.items() <= pods.items() & jobs.items(), "both have an admin port"
     monitored = found["ServiceMonitor/events-s3sink"]["spec"]["selector"]["matchLabels"]
     assert monitored.items() <= found["Service/events-s3sink-pods"]["metadata"]["labels"].items()
 
@@ -315,3 +316,4 @@ def test_a_drain_job_empties_one_volume_with_the_pods_settings() -> None:
     assert claims == [{"claimName": "buffer-events-s3sink-2"}]
     assert container_of(job)["env"] == [{"name": "POD_NAME", "value": "events-s3sink-2"}]
     assert container_of(job)["command"][:4] == ["s3sink-ingester", "drain", "--epoch", "7"]
+    assert [one["name"] for one in container_of(job)["ports"]] == [names.ADMIN_PORT_NAME]

@@ -177,6 +177,24 @@ async def test_pods_volumes_and_jobs_by_their_labels() -> None:
     assert (seen.volumes, seen.jobs) == ((claim,), (job,))
 
 
+async def test_pods_of_drain_jobs_are_asked_too() -> None:
+    labels = {names.SINK_UID_LABEL: "sink-uid"}
+    job = thing("Job", "drain", "batch/v1", metadata={"labels": labels})
+    running = {"phase": "Running", "podIP": "10.0.0.2"}
+    pods = [
+        thing("Pod", "drain-1", metadata={"labels": labels}, status={"phase": "Failed"}),
+        thing("Pod", "drain-2", metadata={"labels": labels}, status=running),
+    ]
+    ingesters = Ingesters()
+    seen = await observe(SINK, Cluster(sink(), pod(0), job, *pods), ingesters)
+    assert seen is not None
+    assert (seen.job_pods, [one["metadata"]["name"] for one in seen.pods]) == (
+        tuple(pods),
+        ["events-s3sink-0"],
+    )
+    assert sorted(ingesters.asked) == sorted(seen.reports) == ["drain-2", "events-s3sink-0"]
+
+
 async def test_pods_that_can_answer_are_asked() -> None:
     ingesters = Ingesters("events-s3sink-1")
     cluster = Cluster(

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, Self
 import aiohttp
 
 from s3sink_operator.errors import IngesterError
-from s3sink_operator.names import ADMIN_PORT
+from s3sink_operator.names import ADMIN_PORT, CONTAINER
 from s3sink_operator.state import Drain, Object, Report, Resume
 
 STATUS_SECONDS: Final = 3.0
@@ -57,7 +57,7 @@ class HttpIngesters:
         meta = pod["metadata"]
         try:
             document = await self._ask("GET", address, "/status", STATUS_SECONDS)
-            return report_of(document, meta["name"], meta["uid"])
+            return report_of(document, meta["name"], meta["uid"], answers_as=_name_within(pod))
         except IngesterError as error:
             log.info("%s can't be asked: %s", meta["name"], error)
             return None
@@ -134,10 +134,12 @@ def _document(data: bytes) -> Mapping[str, Any]:
     return document
 
 
-def report_of(document: Mapping[str, Any], pod: str, pod_uid: str) -> Report:
+def report_of(
+    document: Mapping[str, Any], pod: str, pod_uid: str, *, answers_as: str | None = None
+) -> Report:
     """A status document as a report. Fields that it doesn't know are left out; raises IngesterError on wrong ones, and
-    on the document of another pod."""
-    _check_name(document, pod)
+    on the document of another pod. ``answers_as``: what the ingester calls itself, if not as its pod."""
+    _check_name(document, answers_as or pod)
     uploads, destination = _part(document, "uploads"), _part(document, "destination")
     damage = _typed(document, "damage", list, optional=False)
     return Report(
@@ -160,6 +162,16 @@ def report_of(document: Mapping[str, Any], pod: str, pod_uid: str) -> Report:
         format_version=_typed(document, "formatVersion", int),
         damage=tuple(str(one) for one in damage),
     )
+
+
+def _name_within(pod: Object) -> str | None:
+    """The name that is given to a drain Job's ingester: that of the pod whose volume it empties."""
+    for container in pod["spec"]["containers"]:
+        for variable in container.get("env") or ():
+            if container["name"] == CONTAINER and variable["name"] == "POD_NAME":
+                name: str | None = variable.get("value")
+                return name
+    return None
 
 
 def _check_name(document: Mapping[str, Any], pod: str) -> None:

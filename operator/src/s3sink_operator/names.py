@@ -93,11 +93,15 @@ def selector(sink: str) -> dict[str, str]:
     return {SINK_LABEL: sink}
 
 
+def all_pods(sink: str) -> dict[str, str]:
+    """What selects a sink's pods and those of its drain Jobs."""
+    return {"app.kubernetes.io/name": "s3sink", "app.kubernetes.io/instance": sink}
+
+
 def labels(sink: str) -> dict[str, str]:
     """Labels of every child."""
     return {
-        "app.kubernetes.io/name": "s3sink",
-        "app.kubernetes.io/instance": sink,
+        **all_pods(sink),
         "app.kubernetes.io/component": "ingester",
         "app.kubernetes.io/managed-by": FIELD_MANAGER,
         SINK_LABEL: sink,

@@ -72,7 +72,7 @@ async def observe(sink: Ref, cluster: Cluster, ingesters: Ingesters) -> Observed
         optional = group.create_task(_optional(sink, cluster))
         pods = group.create_task(_pods(sink.namespace, labels, cluster, ingesters))
         volumes = group.create_task(cluster.list(VOLUME_CLAIM, sink.namespace, labels))
-        jobs = group.create_task(cluster.list(JOB, sink.namespace, {names.SINK_UID_LABEL: uid}))
+        jobs = group.create_task(_jobs(sink.namespace, {names.SINK_UID_LABEL: uid}, cluster, ingesters))
         secrets = group.create_task(_secrets(found, cluster))
         storage_class = group.create_task(_storage_class(found, cluster))
     return Observed(
@@ -80,8 +80,9 @@ async def observe(sink: Ref, cluster: Cluster, ingesters: Ingesters) -> Observed
         children={**children.result(), **{ref_of(one): one for one in optional.result().values() if one}},
         pods=pods.result()[0],
         volumes=tuple(volumes.result()),
-        jobs=tuple(jobs.result()),
-        reports=pods.result()[1],
+        jobs=tuple(jobs.result()[0]),
+        job_pods=jobs.result()[1],
+        reports={**pods.result()[1], **jobs.result()[2]},
         secrets=secrets.result(),
         storage_class=storage_class.result(),
         served=frozenset(optional.result()),
@@ -114,6 +115,14 @@ async def _pods(
     pods = await cluster.list(POD, namespace, labels)
     reports = await _all(ingesters.report(pod) for pod in pods if _can_be_asked(pod))
     return tuple(pods), {report.pod: report for report in reports if report is not None}
+
+
+async def _jobs(
+    namespace: str, labels: Mapping[str, str], cluster: Cluster, ingesters: Ingesters
+) -> tuple[list[Object], tuple[Object, ...], dict[str, Report]]:
+    """Drain Jobs, and the pods of theirs, which have no label of a sink's own pods. Mostly there are none."""
+    jobs = await cluster.list(JOB, namespace, labels)
+    return (jobs, *await _pods(namespace, labels, cluster, ingesters)) if jobs else (jobs, (), {})
 
 
 def _can_be_asked(pod: Object) -> bool:

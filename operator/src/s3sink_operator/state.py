@@ -102,6 +102,8 @@ class Observed:
     volumes: tuple[Object, ...] = ()
     """PersistentVolumeClaims with the sink's label."""
     jobs: tuple[Object, ...] = ()
+    """Those that empty a volume of the sink's."""
+    job_pods: tuple[Object, ...] = ()
     reports: Mapping[str, Report] = field(default_factory=dict)
     """By pod name; a pod that could not be asked has no entry."""
     secrets: Mapping[str, SecretFacts | None] = field(default_factory=dict)

@@ -79,6 +79,7 @@ def _pod(spec: Spec, owner: Owner, context: Context, ordinal: int, epoch: str) -
         **pod.container(spec, context, ["drain", "--epoch", epoch]),
         # Objects are called as those of the pod that took the records.
         "env": pod.environment(spec, {"value": names.pod(owner.name, ordinal)}),
+        "ports": [{"name": names.ADMIN_PORT_NAME, "containerPort": names.ADMIN_PORT, "protocol": "TCP"}],
     }
     made = pod.pod_spec(spec, owner, container)
     claim = {"claimName": names.volume_claim(owner.name, ordinal)}

@@ -2,7 +2,8 @@
 
 The data port: everybody, as without a policy; a Service of type LoadBalancer has clients outside the cluster.
 The admin port, which has no authentication and can drain a pod: this operator and collectors of metrics, in any
-namespace, by the labels that their charts give them. (Probes come from the pod's own node, which no policy keeps out.)
+namespace, by the labels that their charts give them. Pods of drain Jobs have it, too. (Probes come from the pod's own
+node, which no policy keeps out.)
 Policies add up, so a collector of another name is let in by a policy of its own. Nothing is said of what pods reach:
 the bucket's addresses aren't known.
 """
@@ -29,14 +30,14 @@ ADMIN_CLIENTS: Final = (
 
 
 def network_policy(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
-    """For the sink's pods."""
+    """For the sink's pods, and for those of its drain Jobs, which lack the label that Services select by."""
     known = {"key": "app.kubernetes.io/name", "operator": "In", "values": list(ADMIN_CLIENTS)}
     return child(
         KIND,
         names.child(owner.name),
         owner,
         spec={
-            "podSelector": {"matchLabels": names.selector(owner.name)},
+            "podSelector": {"matchLabels": names.all_pods(owner.name)},
             "policyTypes": ["Ingress"],
             "ingress": [
                 {"ports": [_port(names.DATA_PORT_NAME)]},

@@ -148,19 +148,19 @@ def destination_reachable(facts: Facts) -> Condition:
 def buffer_pressure(facts: Facts) -> Condition:
     """A volume is full, or will soon be."""
     watermark = facts.wishes.high_watermark_percent
-    full = [report.pod for report in facts.reports.values() if report.state == "full"]
+    full = [report.pod for report in facts.takers if report.state == "full"]
     if full:
         text = f"{', '.join(full)}: full; records are refused with 503 until uploads make room"
         return Condition("BufferPressure", "True", "Full", text)
     filling = [
         report.pod
-        for report in facts.reports.values()
+        for report in facts.takers
         if (used := _used_percent(report)) is not None and used * 100 >= watermark * _FILLING_PERCENT
     ]
     if filling:
         text = f"{', '.join(filling)}: near {watermark} % of the buffer, where records are refused"
         return Condition("BufferPressure", "True", "Filling", text)
-    if not any(_used_percent(report) is not None for report in facts.reports.values()):
+    if not any(_used_percent(report) is not None for report in facts.takers):
         return Condition("BufferPressure", "Unknown", "NotKnown", "no ingester could be asked")
     return Condition("BufferPressure", "False", "EnoughRoom", "every buffer has room")
 

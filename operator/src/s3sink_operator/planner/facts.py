@@ -68,8 +68,14 @@ class Facts:
 
     @property
     def reports(self) -> Mapping[str, Report]:
-        """What pods say, by their names, in the order of their ordinals."""
-        return {slot.report.pod: slot.report for slot in self.fleet.slots.values() if slot.report is not None}
+        """What pods say, those of drain Jobs too, by their names, in the order of their ordinals."""
+        said = [one for slot in self.fleet.slots.values() for one in (slot.report, slot.job_report)]
+        return {report.pod: report for report in said if report is not None}
+
+    @property
+    def takers(self) -> tuple[Report, ...]:
+        """What those say that take records, or took some until they were told to drain."""
+        return tuple(slot.report for slot in self.fleet.slots.values() if slot.report is not None)
 
     @property
     def ready(self) -> int:

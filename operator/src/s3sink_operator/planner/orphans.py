@@ -14,12 +14,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from s3sink_operator import names
-from s3sink_operator.planner.fleet import condition, is_terminating, time_of, uid_of
-from s3sink_operator.planner.scaling import Phase, Verdict
+from s3sink_operator.planner.fleet import Slot, condition, is_terminating, time_of, uid_of
+from s3sink_operator.planner.pods import trouble_of
+from s3sink_operator.planner.scaling import Phase, Verdict, cant_upload
 from s3sink_operator.state import Apply, Delete, Object, ref_of
 
 RETRY_AFTER: Final = timedelta(minutes=5)
 """How long a Job that gave up is left, to be looked at, before the next one is made."""
+
+_PASSING: Final = frozenset({"PodsNotReady", "PodEnding"})
+"""Troubles of a Job's pod that are told by nobody: it starts, or makes room for the next one."""
 
 JobBuilder = Callable[[int, str], Object]
 """The manifest of the Job for an ordinal and the epoch of its drain."""
@@ -50,7 +54,17 @@ def empty(verdict: Verdict, build: JobBuilder | None, now: datetime, *, may_rema
         return _failed(verdict, slot.job, now)
     if may_remake and build is not None and _hash(build(slot.ordinal, epoch)) != _hash(slot.job):
         return replace(verdict, actions=(_delete(slot.job, "what it runs has changed"),))
-    return replace(verdict, phase=Phase.DRAINING)
+    return replace(verdict, phase=Phase.DRAINING, blocked=_stuck(slot, slot.job["metadata"]["name"]))
+
+
+def _stuck(slot: Slot, job: str) -> str | None:
+    """Why a Job that hasn't ended makes no progress: its ingester tries for ever."""
+    if slot.job_report is not None and slot.job_report.destination_ok is False:
+        return cant_upload(f"the Job {job}", slot.job_report)
+    trouble = None if slot.job_pod is None else trouble_of(slot.job_pod, None)
+    if trouble is None or trouble.reason in _PASSING:
+        return None
+    return f"the Job {job} makes no progress: {trouble.message}"
 
 
 def _start(verdict: Verdict, build: JobBuilder | None, epoch: str) -> Verdict:
@@ -66,11 +80,22 @@ def _start(verdict: Verdict, build: JobBuilder | None, epoch: str) -> Verdict:
 def _failed(verdict: Verdict, job: Object, now: datetime) -> Verdict:
     failed = condition(job, "Failed") or {}
     name, text = job["metadata"]["name"], failed.get("message", "see the log of its pods")
-    blocked = f"the Job {name} could not empty the volume of ordinal {verdict.slot.ordinal}: {text}"
+    said = _last_word(verdict.slot.job_pod)
+    blocked = f"the Job {name} could not empty the volume of ordinal {verdict.slot.ordinal}: {said or text}"
     since = failed.get("lastTransitionTime")
     if since is not None and now - time_of(since) < RETRY_AFTER:
         return replace(verdict, blocked=blocked)
     return replace(verdict, blocked=blocked, actions=(_delete(job, "it failed; the next one"),))
+
+
+def _last_word(pod: Object | None) -> str | None:
+    """The last line of what the pod printed: why it ended as it did."""
+    for container in (pod or {}).get("status", {}).get("containerStatuses") or ():
+        ended = container.get("state", {}).get("terminated") or {}
+        if ended.get("message", "").strip():
+            last: str = ended["message"].strip().splitlines()[-1]
+            return last
+    return None
 
 
 def _delete(job: Object, reason: str) -> Delete:

@@ -223,10 +223,15 @@ def _blocked(slot: Slot, epoch: str) -> str | None:
         trouble = trouble_of(slot.pod, None)
         return f"{name} can't be asked" + (f": {trouble.message}" if trouble is not None else "")
     if report.destination_ok is False:
-        return f"{name} can't upload: {report.last_error or report.last_error_reason or 'the store refuses'}"
+        return cant_upload(name, report)
     if report.drain_epoch == epoch and report.drained and report.damage:
         return f"{name}: damaged files in its quarantine need a person: {report.damage[0]}"
     return None
+
+
+def cant_upload(who: str, report: Report) -> str:
+    """For a report of failing uploads."""
+    return f"{who} can't upload: {report.last_error or report.last_error_reason or 'the store refuses'}"
 
 
 def _drained(slot: Slot, claim: Object, pods: tuple[Object, ...], *, reclaim: bool) -> Verdict:

@@ -169,7 +169,7 @@ def _volume(facts: Facts, verdict: Verdict) -> dict[str, Any]:
     capacity = claim.get("status", {}).get("capacity", {}).get("storage")
     if capacity is not None:
         volume["capacity"] = capacity
-    report = verdict.slot.report
+    report = verdict.slot.report or verdict.slot.job_report
     if report is not None and report.buffer_bytes is not None:
         volume["bufferedBytes"] = report.buffer_bytes
     return volume
