@@ -87,8 +87,9 @@ class TestDifference:
 
     def test_a_field_that_is_rendered_no_more_is_seen_by_the_hash(self) -> None:
         live = {"metadata": {"annotations": {names.APPLIED_HASH: "old"}}, "spec": {"a": 1, "b": 2}}
-        rendered = {"metadata": {"annotations": {}}, "spec": {"a": 1}}
+        rendered = {"metadata": {"annotations": {names.APPLIED_HASH: "new"}}, "spec": {"a": 1}}
         assert difference(live, rendered) == "what is wanted has changed"
+        assert difference(live, {**rendered, "spec": {"a": 3}}) == ".spec.a isn't as it should be"
 
 
 json_values = st.recursive(

@@ -39,7 +39,7 @@ _QUANTITY_FIELDS: Final = frozenset({"sizeLimit", "averageValue", "divisor"})
 
 def difference(live: Object, rendered: Object) -> str | None:
     """Why ``rendered`` is to be applied: the first field that isn't as it was rendered. None: nothing is to be done."""
-    path = _differs(live, rendered, "")
+    path = _differs(live, _without_hash(rendered), "")
     if path is not None:
         return f"{path} isn't as it should be"
     if _hash(live) != _hash(rendered):
@@ -55,6 +55,13 @@ def contains(live: object, rendered: object) -> bool:
 def _hash(obj: Object) -> str | None:
     annotations: Mapping[str, str] = obj["metadata"].get("annotations") or {}
     return annotations.get(names.APPLIED_HASH)
+
+
+def _without_hash(obj: Object) -> Object:
+    """It differs with every field, and says of none which."""
+    meta = obj["metadata"]
+    kept = {key: value for key, value in (meta.get("annotations") or {}).items() if key != names.APPLIED_HASH}
+    return {**obj, "metadata": {**meta, "annotations": kept}}
 
 
 def _differs(live: object, rendered: object, path: str) -> str | None:
