@@ -13,10 +13,9 @@ from uuid import UUID
 from s3sink_ingester import recovery, reserve, volume
 from s3sink_ingester.chunks import ChunkTable
 from s3sink_ingester.counts import Counts
-from s3sink_ingester.disk import Disk
+from s3sink_ingester.disk import FULL_DISK, Disk
 from s3sink_ingester.errors import VolumeError
 from s3sink_ingester.gate import Gate
-from s3sink_ingester.journal.entries import Snapshot
 from s3sink_ingester.journal.log import Log, NoRoom
 from s3sink_ingester.lanes import Lane
 from s3sink_ingester.objects import SealedObject
@@ -24,9 +23,6 @@ from s3sink_ingester.store import Clock, Lanes, Store, StoreSettings
 from s3sink_ingester.volume import Volume
 
 _log = logging.getLogger(__name__)
-
-IDS_PER_SECOND = 1 << 20
-"""More chunks than a store can begin in a second."""
 
 
 async def open_store(
@@ -73,7 +69,7 @@ async def _open(
     progress: recovery.Progress,
 ) -> Store:
     files = lanes.files
-    state, repaired = await files.call(lambda: _recover(disk, opened.store_id, progress))
+    state, repaired = await files.call(lambda: _recover_on_a_full_disk(disk, opened.store_id, progress))
     table = ChunkTable(
         settings.limits,
         rng,
@@ -81,8 +77,7 @@ async def _open(
         held_chunks=settings.held_chunks,
         accepted_by_kind=counts.accepted_by_kind,
     )
-    now = clock()
-    table.restore(with_unused_ids(repaired.snapshot, now.wall), repaired.pending, now)
+    table.restore(repaired.snapshot, repaired.pending, clock())
     log = Log(
         disk,
         lanes.journal,
@@ -112,13 +107,17 @@ async def _open(
     return store
 
 
-def with_unused_ids(snapshot: Snapshot, wall: float) -> Snapshot:
-    """Have chunk ids go on from the time of day (``wall``, epoch seconds) at least.
-
-    A volume that was restored from a snapshot has forgotten ids that it gave since. Their keys are in the bucket, and a
-    store that finds a key taken says that the object is there already: other records under it would be lost.
-    """
-    return replace(snapshot, next_chunk_id=max(snapshot.next_chunk_id, int(wall) * IDS_PER_SECOND))
+def _recover_on_a_full_disk(
+    disk: Disk, store_id: UUID, progress: recovery.Progress
+) -> tuple[recovery.State, recovery.Repaired]:
+    """Once more without the reserve, if there is no room: file systems that copy on write need some for what is there,
+    and what is moved into the quarantine may need more."""
+    try:
+        return _recover(disk, store_id, progress)
+    except OSError as error:
+        if error.errno not in FULL_DISK or not reserve.give_up(disk):
+            raise
+        return _recover(disk, store_id, progress)
 
 
 def _recover(

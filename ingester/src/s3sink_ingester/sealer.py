@@ -45,17 +45,21 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class ObjectNaming:
-    """How objects are named behind their prefix: ``<pod>-<store>-<chunk>.<extension>``."""
+    """How objects are named behind their prefix: ``<pod>-<store>-<chunk>-<digest>.<extension>``."""
 
     pod: str
     store: str
     """First 8 hex digits of the store id: a new volume under an old pod name can't collide with its old keys."""
     extension: str
 
-    def key(self, chunk: Chunk) -> str:
-        """The object's whole key: a function of the chunk, so that a retry after any crash has the same one."""
+    def key(self, chunk: Chunk, sha256: bytes) -> str:
+        """The object's whole key. ``sha256``: of its bytes.
+
+        A sealed object is in the journal before it is sent, so a retry after any crash has the same key. One that holds
+        anything else has another, even if the volume was set back to a snapshot and has forgotten what it sent since.
+        """
         prefix = render_prefix(chunk.definition.name, chunk.definition.window_start)
-        return f"{prefix}{self.pod}-{self.store}-{chunk.id:016x}.{self.extension}"
+        return f"{prefix}{self.pod}-{self.store}-{chunk.id:016x}-{sha256[:4].hex()}.{self.extension}"
 
 
 class SealerStats:
@@ -178,7 +182,7 @@ class Sealer:
     def _sealed_object(self, chunk: Chunk, encoded: seal.Encoded) -> SealedObject:
         return SealedObject(
             chunk_id=chunk.id,
-            key=self._naming.key(chunk),
+            key=self._naming.key(chunk, encoded.sha256),
             path=object_path(chunk.id),
             size=encoded.size,
             sha256=encoded.sha256,

@@ -226,8 +226,8 @@ async def test_a_store_goes_on_with_what_is_pinned() -> None:
     assert (status.accepted_records, status.uploaded_records, status.quarantined_records) == (23, 22, 1)
     assert status.damage == ()
     assert uploaded == {
-        "JFK/pod-0-6ba7b810-0000000000000003.txt": b"r1 11\nr2 22\nr3 \n",
-        "errors/ü/2027/pod-0-6ba7b810-0000000000000005.txt": b"bad1\nbad2\n",
+        "JFK/pod-0-6ba7b810-0000000000000003-ed4ac24e.txt": b"r1 11\nr2 22\nr3 \n",
+        "errors/ü/2027/pod-0-6ba7b810-0000000000000005-7459798a.txt": b"bad1\nbad2\n",
         "LAX/pod-0-6ba7b810-0000000000000002.txt": OBJECT,
     }
     await store.close()

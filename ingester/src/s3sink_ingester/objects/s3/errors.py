@@ -33,7 +33,7 @@ class Failure:
 
     @property
     def already_there(self) -> bool:
-        """Whether a conditional create found the key taken. Keys are ours alone, so an earlier put did it."""
+        """Whether a conditional create found the key taken. A key names its bytes, so an earlier put of ours did it."""
         return self.status == 412
 
     @property
