@@ -333,6 +333,26 @@ async def test_a_full_disk_can_be_started_on() -> None:
     machine.ledger.check()
 
 
+@pytest.mark.parametrize("operation", ["write", "sync"])
+@pytest.mark.parametrize("skip", [0, 1])
+async def test_a_start_on_a_full_disk_that_copies_on_write(operation: str, skip: int) -> None:
+    """Whether what was read is written again, or a segment's blocks for the first time: the reserve is given up."""
+    machine = Machine(0)
+    await machine.start()
+    machine.send(partitions=3, records=20)
+    await machine.settle()
+    machine.running.tick()
+    assert machine.disk.size(RESERVE)
+    await machine.kill()
+    machine.operations.clear()
+    fault = machine.fail(operation, paths="journal/*.seg", number=errno.ENOSPC, skip=skip)
+    await machine.start()
+    assert fault.hits
+    assert ("unlink", RESERVE) in machine.operations or skip, "a smaller segment may do"
+    await machine.finish()
+    machine.ledger.check()
+
+
 def test_the_reserve_is_taken_only_when_there_is_plenty_of_room() -> None:
     disk = FakeDisk(1000)
     reserve = Reserve(disk, 400)

@@ -145,9 +145,13 @@ def create(
         segment.write(header.encode() + first)
         segment.sync()
         disk.sync_dir(DIRECTORY)
-    except OSError:
+    except OSError as error:
         file.close()
-        raise
+        if error.errno not in FULL_DISK:
+            raise
+        # The file system copies on write: blocks that the file has need room once more.
+        disk.unlink(path_of(header.segment_id), missing_ok=True)
+        raise NotCreated(str(error)) from error
     return segment
 
 
