@@ -354,6 +354,13 @@ def test_the_oldest_record() -> None:
     assert chunks.oldest() == START + 2
 
 
+def test_the_oldest_record_where_the_clock_was_set_back() -> None:
+    chunks, clocks = table(), Clocks()
+    put(chunks, clocks.jump(3600.0), ("a/", b"1\n"))
+    put(chunks, clocks.jump(-3600.0), ("b/", b"1\n"))
+    assert chunks.oldest() == START
+
+
 def test_kinds_are_counted() -> None:
     chunks, clocks = table(), Clocks()
     chunks.commit(chunks.place(group(("e/", b"1\n2\n"), kind=Kind.INVALID), clocks.now), POSITION)

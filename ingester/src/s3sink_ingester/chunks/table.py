@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from itertools import chain
 from random import Random
 from typing import Final
 
@@ -244,12 +245,10 @@ class ChunkTable:
 
     def oldest(self) -> float | None:
         """Epoch seconds of the oldest record that isn't uploaded."""
-        # Chunks are opened in time order and dicts keep it; sealed objects come in any order.
-        first = next((one.definition.opened_at / 1000 for one in self.unsealed.values()), None)
-        candidates = [sealed.oldest_at for sealed in self.sealed.values()]
-        if first is not None:
-            candidates.append(first)
-        return min(candidates, default=None)
+        # All are looked at: where the clock was set back, chunks weren't opened in the order of their times.
+        opened = (one.definition.opened_at / 1000 for one in self.unsealed.values())
+        sealed = (one.oldest_at for one in self.sealed.values())
+        return min(chain(opened, sealed), default=None)
 
     def buffered_records(self) -> int:
         """Committed records that are neither uploaded nor quarantined."""
