@@ -15,7 +15,7 @@ from tests.rig import s3pod
 from tests.rig.agents import Agents
 from tests.rig.anycluster import AnyCluster
 from tests.rig.clustersinks import ClusterSink
-from tests.rig.kubeapi import NAMESPACES
+from tests.rig.kubeapi import NAMESPACES, STORAGE_CLASSES
 from tests.rig.release import Release
 from tests.rig.s3pod import S3Pod
 from tests.rig.witness import Witness
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.crash.ledger import Verdict
+    from tests.rig.kubeapi import Object
 
 _ROWS: Final = pytest.StashKey[list["Row"]]()
 _PUBLIC_S3: Final = "docker.io/versity/versitygw:v1.0.20"
@@ -132,6 +133,33 @@ def given_sink(sink: ClusterSink) -> ClusterSink:
     return ClusterSink(
         sink.plane, sink.kubelet, server, sink.namespace, agents=sink.agents, credentials=credentials
     )
+
+
+@pytest.fixture
+def expanding_class(cluster: AnyCluster) -> str:
+    """A StorageClass whose volumes can grow: the one that EXPANDING_STORAGE_CLASS names, else the default one."""
+    name = os.environ.get("EXPANDING_STORAGE_CLASS", "") or _default_class(cluster)["metadata"]["name"]
+    if not (cluster.api.get(STORAGE_CLASSES, "", name) or {}).get("allowVolumeExpansion"):
+        pytest.skip(
+            f"volumes of the StorageClass {name} can't grow; EXPANDING_STORAGE_CLASS may name another"
+        )
+    return name
+
+
+@pytest.fixture
+def fixed_class(cluster: AnyCluster) -> str:
+    """The default StorageClass, whose volumes can't grow."""
+    found = _default_class(cluster)
+    name: str = found["metadata"]["name"]
+    if found.get("allowVolumeExpansion"):
+        pytest.skip(f"volumes of the default StorageClass, {name}, can grow")
+    return name
+
+
+def _default_class(cluster: AnyCluster) -> Object:
+    mark = "storageclass.kubernetes.io/is-default-class"
+    classes = cluster.api.find(STORAGE_CLASSES)
+    return next(one for one in classes if (one["metadata"].get("annotations") or {}).get(mark) == "true")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.rig.clustersinks import HOUR
-from tests.rig.kubeapi import CLAIMS, JOBS
+from tests.rig.kubeapi import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,27 +113,6 @@ def test_volumes_that_lost_their_pods_are_emptied_by_jobs(
     assert not sink.plane.api.find(JOBS, sink.namespace)
     empty(sink)
     record("StatefulSet scaled by hand, Jobs drain", sink, sink.verdict())
-
-
-def test_volumes_that_cant_grow_hold_up_nothing(sink: ClusterSink, witness: Witness, record: Record) -> None:
-    """Where the class can't expand. Growing is tested on a control plane (tests/cluster): it takes a driver."""
-    sink.apply(replicas=1)
-    sink.wait_ready(1)
-    with sink.load() as traffic:
-        sink.patch({"buffer": {"size": "2Gi"}})
-        sink.wait_condition("StorageResized", "False", "NotExpandable")
-        sink.scale(2)
-        sink.wait_ready(2)
-        traffic.wait_acked(20)
-        sizes = {
-            claim["spec"]["resources"]["requests"]["storage"]
-            for claim in sink.plane.api.find(CLAIMS, sink.namespace)
-        }
-        assert sizes == {"1Gi"}
-        sink.patch({"buffer": {"size": "2Gi"}, "batch": {"maxBytes": "2Mi"}})
-        sink.wait(lambda: sink.condition("Reconciling").get("status") == "False", "roll of the pods")
-        sink.wait_ready(2)
-    record("size can't grow; scaled and edited", sink, sink.verdict())
 
 
 def empty(sink: ClusterSink) -> None:

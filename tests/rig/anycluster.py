@@ -61,6 +61,10 @@ class AnyCluster:
         """The end of what a pod has written."""
         return self.kubectl("-n", namespace, "logs", pod, "--tail=50", check=False).stdout
 
+    def python(self, namespace: str, pod: str, script: str) -> str:
+        """Run a script in a pod that has Python; returns what it printed. Raises AssertionError."""
+        return self.kubectl("-n", namespace, "exec", pod, "--", "python", "-c", script).stdout
+
     def forward(self, namespace: str, target: str, port: int) -> Forward:
         """A way to a port of a pod or Service (``service/name``)."""
         return Forward(self, namespace, target, port)

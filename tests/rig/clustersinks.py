@@ -77,6 +77,10 @@ class ClusterSink(LiveSink):
 
     # ---- what backend services do
 
+    def python(self, pod: str, script: str) -> str:
+        """Run a script in one of its pods; returns what it printed. Raises AssertionError."""
+        return cast("AnyCluster", self.plane).python(self.namespace, pod, script)
+
     @property
     def address(self) -> tuple[str, int]:
         """Of its Service."""

@@ -31,6 +31,8 @@ class Witness:
     """Claim → from which version a proof was on it, and at which it was gone again, if it was."""
     deleted: dict[str, bool] = field(default_factory=dict)
     """Claims that are gone → whether they had a proof in the end."""
+    pods: dict[str, list[str]] = field(default_factory=dict)
+    """Pod → the UIDs that it has had, in order."""
     fewest_ready: int | None = None
     """Pods that were ready at a time, since ``begin``."""
     _replicas: dict[str, int] = field(default_factory=dict)
@@ -90,7 +92,11 @@ class Witness:
         is_ready = (
             condition(pod, "Ready").get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
         )
-        self._ready[pod["metadata"]["name"]] = is_ready and not is_gone
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        self._ready[name] = is_ready and not is_gone
+        had = self.pods.setdefault(name, [])
+        if uid not in had:
+            had.append(uid)
         if self.fewest_ready is not None:
             self.fewest_ready = min(self.fewest_ready, sum(self._ready.values()))
 
