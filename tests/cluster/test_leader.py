@@ -123,6 +123,27 @@ async def test_without_the_right_to_leases_nobody_leads(control_plane: ControlPl
     await api.close()
 
 
+def test_without_the_right_to_leases_an_operator_isnt_ready_and_says_why(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    flags = ("--leader-elect", "--lease-namespace", namespace)
+    rights = control_plane.kubeconfig_for(namespace, "default")
+    operator = Operator(control_plane, *flags, namespaces=(namespace,), kubeconfig=rights)
+    operator.start(wait=False)
+    try:
+        wait_for(lambda: "forbidden" in operator.waits_for(), "word of it", why=operator.output)
+        assert "waiting for the lease s3sink-operator: " in operator.waits_for()
+        assert operator.get("/healthz"), "a restart would help nobody"
+        kubectl = ("-n", namespace, "create")
+        control_plane.kubectl(*kubectl, "role", "elects", "--verb=get,create,update", "--resource=leases")
+        control_plane.kubectl(
+            *kubectl, "rolebinding", "elects", "--role=elects", f"--serviceaccount={namespace}:default"
+        )
+        wait_for(operator.leads, "leader", why=operator.output)
+    finally:
+        operator.stop()
+
+
 def holder(plane: ControlPlane, namespace: str) -> str:
     lease = plane.api.get(LEASES, namespace, "s3sink-operator")
     return str(lease["spec"].get("holderIdentity") or "") if lease else ""

@@ -71,6 +71,16 @@ class Operator:
         except OSError:
             return None
 
+    def waits_for(self) -> str:
+        """What it says when it isn't ready; empty when it is, or doesn't answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=5.0):
+                return ""
+        except urllib.error.HTTPError as refusal:
+            return str(refusal.read().decode())
+        except OSError:
+            return ""
+
     def reconciles(self) -> int:
         """How often it has looked at a sink, by its metrics."""
         found = re.findall(

@@ -61,6 +61,21 @@ def test_a_released_lease_has_no_holder() -> None:
     assert decide({"metadata": {}, "spec": released}, "another", 0.0, TIMING) is Move.TAKE
 
 
+async def test_who_waits_tells_what_is_wrong_and_that_nothing_is(tmp_path: Path) -> None:
+    held = says({"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "another"}})
+    written = says({"metadata": {"resourceVersion": "2"}, "spec": {"holderIdentity": "me"}})
+    refused = refuses(403, "leases is forbidden")
+    async with scripted(refused, held, refuses(404), refuses(409), refuses(404), written) as script:
+        api = await ApiServer.connect(kubeconfig(tmp_path, script))
+        elector = Elector(api, lease_ref("team", "operators"), "me", timing=Timing(retry=0.01))
+        told: list[str | None] = []
+        await asyncio.wait_for(elector.acquire(told.append), 30)
+        await api.close()
+    assert told[0] is not None
+    assert "leases is forbidden" in told[0]
+    assert told[1:] == [None, None], "held by another one; somebody was faster"
+
+
 @pytest.mark.parametrize("trouble", [hangs, refuses(503, "away"), refuses(403, "no"), says("no JSON")])
 async def test_a_holder_that_cant_renew_gives_up_before_another_may_begin(
     tmp_path: Path, trouble: Any

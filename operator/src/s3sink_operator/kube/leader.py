@@ -96,13 +96,17 @@ class Elector:
         self._timing = timing or Timing()
         self._now = now
         self._lease: Object | None = None
+        self._trouble: str | None = None
+        """What was wrong with the latest try."""
         self._seen: tuple[str, float] = ("", 0.0)
         """Version of the Lease, and when it was first seen."""
 
-    async def acquire(self) -> None:
-        """Returns when this process is the one. An API server that is away is waited for."""
+    async def acquire(self, tell: Callable[[str | None], None] = lambda _: None) -> None:
+        """Returns when this process is the one. An API server that is away is waited for, as is the right to the Lease.
+        After each try that fails ``tell`` gets what is wrong; None: nothing, another one holds it."""
         told = ""
         while not await self._try(self._timing.deadline):
+            tell(self._trouble)
             holder = ((self._lease or {}).get("spec") or {}).get("holderIdentity") or ""
             if holder != told:
                 log.info("waiting: %s holds the lease %s", holder or "nobody", self._ref.name)
@@ -138,13 +142,15 @@ class Elector:
 
     async def _try(self, seconds: float) -> bool:
         """Whether the lease is held now, for sure. Takes at most that long."""
+        self._trouble = None
         try:
             async with asyncio.timeout(seconds):
                 return await self._step(seconds)
         except Conflict:
             return False  # somebody was faster
         except (ClusterError, TimeoutError) as error:
-            log.warning("lease %s: %s", self._ref.name, str(error) or "no answer in time")
+            self._trouble = str(error) or "no answer in time"
+            log.warning("lease %s: %s", self._ref.name, self._trouble)
             return False
 
     async def _step(self, seconds: float) -> bool:

@@ -77,9 +77,14 @@ class Operator:
         identity = f"{self._settings.identity}_{uuid.uuid4().hex[:8]}"
         lease = lease_ref(self._settings.lease_namespace, self._settings.lease_name)
         elector = Elector(self._api, lease, identity)
-        self._vitals.waiting_for = None  # standing by is as it should be
+
+        def told(trouble: str | None) -> None:
+            # Standing by is as it should be; not to be able to take over isn't.
+            self._vitals.waiting_for = None if trouble is None else f"the lease {lease.name}: {trouble}"
+
+        self._vitals.waiting_for = f"the lease {lease.name}"
         try:
-            if not await _unless(stop, elector.acquire()):
+            if not await _unless(stop, elector.acquire(told)):
                 return 0
             return await self._lead(stop, elector)
         finally:
