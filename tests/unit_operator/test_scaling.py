@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from s3sink_operator import names
-from s3sink_operator.planner.fleet import fleet_of
+from s3sink_operator.planner.fleet import MOST_ORDINALS, fleet_of
 from s3sink_operator.planner.scaling import Phase, Scaling, scale
 from s3sink_operator.state import Delete, Drain, Observed, Report, Resume
 
-from tests.rig.observations import claim, job, observed, pod, report, sink
+from tests.rig.observations import children, claim, job, observed, pod, report, sink
 
 REQUESTED = {names.DRAIN: "requested/7"}
 
@@ -457,3 +457,22 @@ class TestSeveral:
             reports=[report(one) for one in range(3)],
         )
         assert decide(seen, 1).replicas == 3
+
+
+def test_names_and_numbers_of_others_cost_no_memory() -> None:
+    """A pod of such a name, or a StatefulSet that somebody scaled: whoever may write them mustn't end the operator."""
+    assert fleet_of(observed(sink(), kids={}, pods=[pod(2_000_000_000)])).slots == {}
+    kids = children(sink(), replicas=2)
+    (found,) = (live for live in kids.values() if live["kind"] == "StatefulSet")
+    found["spec"] = {**found["spec"], "replicas": 2_147_483_647}
+    fleet = fleet_of(observed(sink(), kids=kids))
+    assert (fleet.replicas, len(fleet.slots)) == (MOST_ORDINALS, MOST_ORDINALS)
+    # All the way back, as none of them has a pod or a volume.
+    assert scale(fleet, 2, "Retain", ()).replicas == 2
+
+
+def test_a_claim_of_almost_that_name_is_somebody_else_s() -> None:
+    """A copy of a volume, say."""
+    copy = claim(1)
+    copy["metadata"]["name"] = "buffer-events-s3sink-01"
+    assert fleet_of(observed(sink(), kids={}, claims=[claim(0), copy])).slots.keys() == {0}

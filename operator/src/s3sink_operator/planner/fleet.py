@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,12 @@ from typing import Any, Final
 from s3sink_operator import names
 from s3sink_operator.state import STATEFUL_SET, Object, Observed, Ref, Report
 
+MOST_ORDINALS: Final = 10_000
+"""Ten times what a spec may ask for. There is a row for each ordinal below the highest, and pods and replicas are what
+somebody else may have written: what is beyond is left alone."""
+
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
+_ORDINAL: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,9 +233,10 @@ def _by_ordinal(objects: tuple[Object, ...], first: str) -> dict[int, Object]:
     stem = first.removesuffix("0")
     found: dict[int, Object] = {}
     for obj in objects:
-        ordinal = obj["metadata"]["name"].removeprefix(stem)
-        if f"{stem}{ordinal}" == obj["metadata"]["name"] and ordinal.isascii() and ordinal.isdigit():
-            found[int(ordinal)] = obj
+        name = obj["metadata"]["name"]
+        match = _ORDINAL.fullmatch(name.removeprefix(stem)) if name.startswith(stem) else None
+        if match is not None and int(match[0]) < MOST_ORDINALS:
+            found[int(match[0])] = obj
     return found
 
 
@@ -246,7 +253,7 @@ def _latest_pod(job: Object, pods: tuple[Object, ...]) -> Object | None:
 def _replicas(stateful_set: Object | None, pods: Mapping[int, Object]) -> int:
     if stateful_set is not None:
         replicas: int = stateful_set["spec"].get("replicas", 1)
-        return replicas
+        return min(replicas, MOST_ORDINALS)
     return 1 + max((ordinal for ordinal, pod in pods.items() if not is_terminating(pod)), default=-1)
 
 
