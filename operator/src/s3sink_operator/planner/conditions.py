@@ -37,7 +37,8 @@ class Condition:
 
 
 def ready(facts: Facts) -> Condition:
-    """The spec is what runs, and every ingester that is wanted takes records. Its reason is the column REASON."""
+    """Every ingester that is wanted takes records; whether the spec is what they run, `reconciling` says. Its reason is
+    the column REASON."""
     count = f"{facts.ready} of {facts.desired} ingesters are ready"
     if facts.deletion is not None:
         return Condition("Ready", "False", "Deleting", facts.deletion.message)
