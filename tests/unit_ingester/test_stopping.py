@@ -76,6 +76,35 @@ async def test_a_destination_that_refuses_is_given_up_and_the_next_process_uploa
     assert len(mended.objects) == 2, "that of the first life, and its own"
 
 
+async def test_a_client_that_is_slow_with_its_body_does_not_hold_up_the_uploads(settings: Settings) -> None:
+    disk = FakeDisk()
+    objects = FakeStore(disk)
+    app = App(settings, disk, objects)
+    stop = asyncio.Event()
+    await app.start()
+    running = asyncio.create_task(app.run(stop))
+    while app.store is None:  # noqa: ASYNC110  # nothing tells when it is open
+        await asyncio.sleep(0.001)
+    waiter = Waiter()
+    app.store.submit([(Partition("LAX/", Kind.DATA), b"record\n", 1)], waiter)
+    await waiter.answered
+    reader, writer = await asyncio.open_connection("127.0.0.1", app.data.port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nJFK r")
+    while not app.data.bytes_in_flight:  # noqa: ASYNC110  # nothing tells when it has come
+        await asyncio.sleep(0.001)
+    stop.set()
+    await running
+    stopping = asyncio.create_task(app.stop(FOR_EVER))
+    async with asyncio.timeout(60.0):  # instead of hanging
+        while not objects.objects:  # noqa: ASYNC110  # nothing tells when it is there
+            await asyncio.sleep(0.001)
+        writer.write(b"ecor")
+        assert (await reader.readline()).split()[1] == b"200", "and it is answered"
+        writer.close()
+        await stopping
+    assert len(objects.objects) == 2, "its record, too"
+
+
 async def test_hope_begins_anew_with_each_upload() -> None:
     disk = FakeDisk()
     uploader = Uploader(FakeStore(disk), lambda obj, outcome: None, lambda obj, error: None)

@@ -164,8 +164,7 @@ class App:
         self.data = self._data_port()
 
     async def start(self) -> None:
-        """Listen on the data port. Raises ``OSError`` when the address can't be had, ``ConfigError`` when the API keys
-        or the certificate can't be used."""
+        """Listen on the data port. Raises ``OSError`` (no such address), ``ConfigError`` (keys or certificate)."""
         source = self.settings.source
         await self.data.start(source.host, source.port, reuse_port=self._reuse_port)
 
@@ -189,13 +188,16 @@ class App:
         """End in order within ``grace`` seconds. What isn't uploaded by then stays on the volume."""
         deadline = self._clock().monotonic + max(0.0, grace - CLOSE_SECONDS)
         self.gate.close(gates.STOPPING)
-        await self.data.stop(max(0.0, grace - CLOSE_SECONDS))
-        store = self.store
+        answered = asyncio.create_task(self.data.stop(max(0.0, grace - CLOSE_SECONDS)))
+        store, uploader = self.store, self.uploader
+        hope = None if uploader is None else Hope(uploader, self._clock().monotonic)
         if store is not None and not store.failed.is_set():
-            store.seal_all()
-            if self.uploader is not None:
-                self.uploader.kick()
-            await self._drained(store, deadline)
+            store.seal_all()  # now: a client that is slow with its body mustn't take the time of all uploads
+            if uploader is not None:
+                uploader.kick()
+        await answered
+        if store is not None:
+            await self._drained(store, hope, deadline)
             left = store.table.buffered_records()
             if left:
                 _log.warning("records stay on the volume for the next start", extra={"records": left})
@@ -242,9 +244,8 @@ class App:
 
     # ---- the volume
 
-    async def _drained(self, store: Store, deadline: float) -> None:
+    async def _drained(self, store: Store, hope: Hope | None, deadline: float) -> None:
         """Return when nothing is left, when it is hopeless, or at the deadline."""
-        hope = None if self.uploader is None else Hope(self.uploader, self._clock().monotonic)
         while not store.is_drained and not store.failed.is_set():
             now = self._clock().monotonic
             if now >= deadline:
