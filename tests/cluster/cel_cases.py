@@ -523,6 +523,23 @@ PODS: Final = (
         {"spec.podTemplate.serviceAccountName": "arn:aws:iam::1:role/x"},
         "spec.podTemplate.serviceAccountName: Invalid value",
     ),
+    Case("secrets to pull with", {"spec.podTemplate.imagePullSecrets": [{"name": "a"}, {"name": "b.c"}]}),
+    Case(
+        "a secret to pull with that none is called",
+        {"spec.podTemplate.imagePullSecrets": [{"name": "regcred"}, {"name": "Registry!"}]},
+        "spec.podTemplate.imagePullSecrets[1].name: Invalid value",
+    ),
+    Case(
+        "a secret to pull with that has no name",
+        {"spec.podTemplate.imagePullSecrets": [{}]},
+        "spec.podTemplate.imagePullSecrets[0].name: Required value",
+    ),
+    Case("labels that Prometheus selects by", {"spec.monitoring.labels": {"release": "prometheus"}}),
+    Case(
+        "a label of the operator's on what it makes for Prometheus",
+        {"spec.monitoring.labels": {"app.kubernetes.io/name": "x"}},
+        "set by the operator; take out those that begin with s3sink.dev/ or app.kubernetes.io/",
+    ),
     Case("CPUs as a number", {"spec.podTemplate.resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}),
     Case("a label of one's own", {"spec.podTemplate.labels": {"team": "data"}}),
     Case(

@@ -76,6 +76,10 @@ def test_the_longest_values_can_be_judged(control_plane: ControlPlane) -> None:
         "spec.object.errorPrefix": "e/" * 200 + "{reason}/",
         "spec.podTemplate.labels": {f"{'l' * 200}{number}/x": "y" * 63 for number in range(64)},
         "spec.podTemplate.annotations": {f"{'l' * 200}{number}/x": "y" * 4096 for number in range(64)},
+        "spec.podTemplate.imagePullSecrets": [
+            {"name": f"{number}" + "a." * 125 + "a"} for number in range(10, 26)
+        ],
+        "spec.monitoring.labels": {f"{'l' * 200}{number}/x": "y" * 63 for number in range(64)},
         "spec.podTemplate.env": [{"name": f"{'E' * 200}{number}", "value": "x"} for number in range(100)],
     }
     case = Case("", change)

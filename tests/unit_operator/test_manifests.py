@@ -129,7 +129,8 @@ def test_all_say_whose_they_are(sample: Path) -> None:
         (owner,) = one["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (OWNER.uid, True, True)
         assert one["metadata"]["namespace"] == OWNER.namespace
-        assert one["metadata"]["labels"] == names.labels(OWNER.name)
+        theirs = {"release": "prometheus"} if one["kind"] == "ServiceMonitor" else {}
+        assert one["metadata"]["labels"].items() - theirs.items() == names.labels(OWNER.name).items()
     assert "ownerReferences" not in job["metadata"]
     assert job["metadata"]["labels"][names.SINK_UID_LABEL] == OWNER.uid
 
@@ -199,6 +200,15 @@ def test_ports_are_those_of_the_container() -> None:
     assert endpoint["port"] not in {one["name"] for one in client}
     policy = found["NetworkPolicy/events-s3sink"]["spec"]["ingress"]
     assert [port["port"] for rule in policy for port in rule["ports"]] == list(ports)
+
+
+def test_prometheus_finds_the_monitor_by_the_users_labels() -> None:
+    bare = children(spec_of())["ServiceMonitor/events-s3sink"]
+    found = children(spec_of(monitoring={"labels": {"release": "prometheus"}}))[
+        "ServiceMonitor/events-s3sink"
+    ]
+    assert found["metadata"]["labels"] == {**bare["metadata"]["labels"], "release": "prometheus"}
+    assert found["spec"] == bare["spec"]
 
 
 def test_network_policy_keeps_strangers_from_the_admin_port_only() -> None:

@@ -177,18 +177,20 @@ def test_labels_and_annotations_are_added_to_ours(build: Any) -> None:
 
 
 @pytest.mark.parametrize("build", TEMPLATES)
-def test_where_pods_may_run(build: Any) -> None:
+def test_where_pods_may_run_and_what_with(build: Any) -> None:
     template: Object = {
         "nodeSelector": {"pool": "ingest"},
         "tolerations": [{"key": "dedicated", "operator": "Exists", "value": None}],
         "affinity": {"nodeAffinity": None, "podAffinity": {}},
         "priorityClassName": "high",
+        "imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}],
     }
     pod = pod_of(build(spec_of(podTemplate=template)))
     assert pod["nodeSelector"] == {"pool": "ingest"}
     assert pod["tolerations"] == [{"key": "dedicated", "operator": "Exists"}]
     assert pod["affinity"] == {"podAffinity": {}}
     assert pod["priorityClassName"] == "high"
+    assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
     left_out = pod_of(build(spec_of()))
     assert not left_out.keys() & template.keys()
 

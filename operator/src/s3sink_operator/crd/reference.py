@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from s3sink_operator import names
-from s3sink_operator.crd.schema import bare, group_of, one_line, written
+from s3sink_operator.crd.schema import bare, group_of, items_of, one_line, written
 from s3sink_operator.crd.status import COLUMNS, STATUS
 from s3sink_operator.spec.kinds import Bounded, Duration, Embedded, Later, Size, Text, Whole
 from s3sink_operator.spec.pods import CountOrPercent
@@ -110,6 +110,9 @@ def _value(annotation: Any, notes: Sequence[Any]) -> str:
                 return "mapping of names to text"
             case Later() | Bounded():
                 pass
+    if (items := items_of(annotation)) is not None:
+        named = ", ".join(f"`{written(name, field)}`" for name, field in items.model_fields.items())
+        return f"list of {named}"
     if get_origin(annotation) is Literal:
         options = [f"`{option}`" for option in get_args(annotation)]
         return " or ".join(filter(None, (", ".join(options[:-1]), options[-1])))

@@ -17,9 +17,10 @@ from s3sink_operator.spec.types import Model, Spec
 
 Schema = dict[str, Any]
 
+_BY_NAME: Final[Schema] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 LIST_TYPES: Final[Mapping[str, Schema]] = {
     # As in a pod, so that several appliers may add to a list.
-    "EnvVar": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    "EnvVar": _BY_NAME,
     "Toleration": {"x-kubernetes-list-type": "atomic"},
     "TopologySpreadConstraint": {
         "x-kubernetes-list-type": "map",
@@ -58,6 +59,12 @@ def group_of(annotation: Any) -> type[Model] | None:
     return kind if isinstance(kind, type) and issubclass(kind, Model) else None
 
 
+def items_of(annotation: Any) -> type[Model] | None:
+    """The type of the entries of a field that is a list of groups, None for any other field."""
+    kind, _ = bare(annotation, ())
+    return group_of(get_args(kind)[0]) if get_origin(kind) is list else None
+
+
 def _group(model: type[Model], path: str) -> Schema:
     schema: Schema = {"description": one_line(inspect.getdoc(model) or ""), "type": "object"}
     needed = [written(name, field) for name, field in model.model_fields.items() if field.is_required()]
@@ -79,6 +86,9 @@ def _field(field: FieldInfo, path: str) -> Schema:
         return {**schema, "default": {}} if isinstance(field.default, Model) else schema
     annotation, notes = bare(field.annotation, field.metadata)
     schema = {"description": one_line(field.description or ""), **_value(annotation, notes)}
+    items = items_of(annotation)
+    if items is not None:
+        schema |= {**_BY_NAME, "items": _group(items, f"{path}[]")}
     if not field.is_required() and field.default not in (None, {}, []):
         schema["default"] = field.default
     return _with_rules(schema, path, notes)

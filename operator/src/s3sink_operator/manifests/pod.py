@@ -65,6 +65,7 @@ def pod_spec(spec: Spec, owner: Owner, container: dict[str, Any]) -> dict[str, A
             tolerations=without_nulls(template.tolerations),
             affinity=without_nulls(template.affinity),
             priorityClassName=template.priority_class_name,
+            imagePullSecrets=[{"name": one.name} for one in template.image_pull_secrets],
         ),
         "containers": [container],
         "volumes": [{"name": SETTINGS_VOLUME, "configMap": {"name": names.child(owner.name)}}],

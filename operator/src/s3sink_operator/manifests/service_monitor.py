@@ -17,7 +17,7 @@ def service_monitor(spec: Spec, owner: Owner, context: Context) -> dict[str, Any
 
     Series get the labels ``job="s3sink"`` and ``sink``, the S3Sink's name, besides those of their pod.
     """
-    return child(
+    made = child(
         KIND,
         names.child(owner.name),
         owner,
@@ -33,6 +33,8 @@ def service_monitor(spec: Spec, owner: Owner, context: Context) -> dict[str, Any
             ],
         },
     )
+    made["metadata"]["labels"] |= spec.monitoring.labels
+    return made
 
 
 def is_wanted(spec: Spec, owner: Owner, context: Context) -> bool:

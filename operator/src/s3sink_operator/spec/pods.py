@@ -19,7 +19,7 @@ PERCENT_PATTERN: Final = r"(100|[1-9]?[0-9])%"
 
 
 def strange_keys(keys: Iterable[str]) -> None:
-    """Labels or annotations of pods. Raises ValueError for each that is the operator's."""
+    """Labels or annotations of pods and other children. Raises ValueError for each that is the operator's."""
     problems = [
         f"{key!r} is set by the operator; take it out" for key in keys if key.startswith(OUR_PREFIXES)
     ]

@@ -283,6 +283,9 @@ class PodTemplate(Model):
     """Seconds that a pod has to finish objects and upload them before it is killed. What it doesn't get done stays on
     its volume. Left out: by the size of the buffer, ten minutes at most."""
 
+    image_pull_secrets: Annotated[list[SecretRef], Bounded(16)] = []
+    """Secrets in the sink's namespace that the ingester's image is pulled with: `[{name: registry}]`."""
+
     env: Annotated[list[dict[str, Any]], Bounded(100), Embedded("EnvVar")] = []
     """Environment of the container, such as `AWS_CA_BUNDLE` or `HTTPS_PROXY`."""
 
@@ -348,6 +351,16 @@ class Monitoring(Model):
 
     dashboard: Literal["Auto", "Disabled"] = "Auto"
     """A Grafana dashboard. There is none yet in this version: `Auto` does nothing."""
+
+    labels: Annotated[dict[str, str], Bounded(64)] = {}
+    """Labels of the ServiceMonitor, besides the operator's own: what your Prometheus selects by, such as
+    `{release: prometheus}`."""
+
+    @field_validator("labels")
+    @classmethod
+    def _not_ours(cls, entries: dict[str, str]) -> dict[str, str]:
+        pods.strange_keys(entries)
+        return entries
 
 
 class Spec(Model):

@@ -24,7 +24,7 @@ _STORAGE_CLASS_NAME = (
 )
 
 _OURS = " || ".join(f"k.startsWith('{prefix}')" for prefix in pods.OUR_PREFIXES)
-_POD_KEYS = (Rule(f"self.all(k, !({_OURS}))", "set by the operator; take out those that begin with "
+_KEYS = (Rule(f"self.all(k, !({_OURS}))", "set by the operator; take out those that begin with "
                   f"{' or '.join(pods.OUR_PREFIXES)}"),)  # fmt: skip
 _ENV = (
     Rule(
@@ -55,11 +55,13 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     ),
     "buffer.size": _BUFFER_SIZE,
     "buffer.storageClassName": (*object_name(optional=True), *_STORAGE_CLASS_NAME),
-    "podTemplate.labels": _POD_KEYS,
-    "podTemplate.annotations": _POD_KEYS,
+    "podTemplate.labels": _KEYS,
+    "podTemplate.annotations": _KEYS,
     "podTemplate.priorityClassName": object_name(optional=True),
     "podTemplate.serviceAccountName": object_name(optional=True),
+    "podTemplate.imagePullSecrets[].name": object_name(optional=False),
     "podTemplate.env": _ENV,
     "podDisruptionBudget.maxUnavailable": _MAX_UNAVAILABLE,
     "autoscaling": _AUTOSCALING,
+    "monitoring.labels": _KEYS,
 }
