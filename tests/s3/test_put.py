@@ -84,7 +84,7 @@ def test_virtual_addressing_puts_the_bucket_into_the_host_name(bucket: Bucket) -
         "http://s3.invalid", bucket="the-bucket", addressing_style=AddressingStyle.VIRTUAL
     )
     store = S3Store(destination, SMALL_PARTS, bucket.disk, session=session())
-    with pytest.raises(StoreUnavailable, match=r"http://the-bucket\.s3\.invalid/a/x\.gz") as unavailable:
+    with pytest.raises(StoreUnavailable, match=r"http://the-bucket\.s3\.invalid\"") as unavailable:
         store.put(seal(bucket.disk, "a/x.gz", b"content"))
     assert unavailable.value.reason == "unreachable", "no such host: RFC 6761"
 
