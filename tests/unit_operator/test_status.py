@@ -185,6 +185,18 @@ class TestEvents:
         after = told(healthy(), lambda of: healthy({**of, "spec": {**of["spec"], "replicas": 1}}))
         assert after == [("Normal", "ScalingDown"), ("Normal", "Draining")]
 
+    def test_what_two_conditions_say_is_told_once(self) -> None:
+        left = [claim(0), claim(1), claim(2)]
+        assert told(healthy(), lambda of: healthy(of, claims=left)) == [("Normal", "Draining")]
+        expands = {"metadata": {"name": "fast"}, "allowVolumeExpansion": True}
+
+        def larger(of: Any) -> Observed:
+            grown = {**of, "spec": {**of["spec"], "buffer": {"size": "20Gi"}}}
+            claims = [claim(one, requested="20Gi") for one in (0, 1)]
+            return healthy(grown, kids=children(sink(), replicas=2), claims=claims, storage_class=expands)
+
+        assert told(healthy(), larger) == [("Normal", "Resizing")]
+
     def test_a_drain_that_is_blocked(self) -> None:
         away = [
             report(0),

@@ -88,7 +88,7 @@ def reconciling(facts: Facts) -> Condition:
         text = "; ".join((f"{facts.fleet.replicas} replicas become {facts.desired}", *facts.scaling.holds))
         return Condition("Reconciling", "True", "ScalingUp", text)
     if _undrained(facts):
-        return Condition("Reconciling", "True", "Draining", "volumes without a pod are being emptied")
+        return Condition("Reconciling", "True", "Draining", "see the condition Draining")
     if facts.is_outdated and not facts.is_awaiting:
         return Condition("Reconciling", "True", "RollingOut", "the StatefulSet is being brought up to date")
     if not rollout.is_done:

@@ -35,6 +35,8 @@ _TOLD_BY_OTHERS: Final = frozenset(
         ("Stalled", "ConfigInvalid"),
         ("Ready", "NameConflict"),
         ("Ready", "Deleting"),
+        ("Reconciling", "Draining"),
+        ("Reconciling", "Resizing"),
     }
 )
 _STEPS: Final = frozenset({"Reconciling", "Draining", "StorageResized", "ReconciliationPaused"})
