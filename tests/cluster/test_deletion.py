@@ -145,10 +145,15 @@ def test_a_drain_job_that_cant_upload_says_so(
     proxied.stop()
     sink.kubelet.pod(sink.namespace, "events-s3sink-0").crash()
     sink.delete("--cascade=foreground")
-    told = sink.wait_condition("Draining", "True", "Blocked")
-    sink.wait(lambda: "can't upload" in sink.condition("Draining").get("message", ""), "word of the Job")
-    told = sink.condition("Draining")
-    assert "the Job drain-events-s3sink-0 can't upload: " in told["message"]
+
+    def word_of_the_job() -> Any:
+        """The pod says the same until it has ended."""
+        found = sink.condition("Draining")
+        told = "the Job drain-events-s3sink-0 can't upload: " in found.get("message", "")
+        return found if told else None
+
+    told = sink.wait(word_of_the_job, "word of the drain Job")
+    assert told["reason"] == "Blocked"
     assert "force-release" in told["message"]
     assert sink.wait_condition("DestinationReachable", "False")["message"].startswith(
         "drain-events-s3sink-0-"
