@@ -177,7 +177,7 @@ def _config(observed: Observed, fleet: Fleet) -> tuple[Spec | None, tuple[Proble
     problems = references.missing(spec, observed)
     # Where there is no StatefulSet yet, a pod has to mount its volume for the file system to grow at all.
     if fleet.stateful_set is not None and not is_terminating(observed.sink):
-        volume_size = growth.volume_size(fleet, spec.replicas, spec.buffer.size)
+        volume_size = growth.volume_size(fleet, wishes_of(observed.sink).replicas, spec.buffer.size)
         problems += references.too_small(spec, volume_size)
     return (None if problems else spec), problems
 

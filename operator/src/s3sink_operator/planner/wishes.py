@@ -25,6 +25,9 @@ class Wishes:
     """See the fields of the same names in ``spec``."""
 
     replicas: int
+    """With autoscaling at least its `minReplicas`, unless 0: the autoscaler would raise it to that a moment later.
+    Whoever takes `replicas` out of a manifest, to leave it to the autoscaler, gets the default of 1 and would lose the
+    other pods meanwhile."""
     size: str
     high_watermark_percent: int
     when_scaled: WhenScaled
@@ -39,7 +42,7 @@ def wishes_of(sink: Object) -> Wishes:
     spec = _map(sink.get("spec"))
     buffer, service = _map(spec.get("buffer")), _map(spec.get("service"))
     return Wishes(
-        replicas=_int(spec.get("replicas"), Spec.model_fields["replicas"].default),
+        replicas=_replicas(spec),
         size=_size(buffer.get("size")),
         high_watermark_percent=_int(buffer.get("highWatermarkPercent"), _BUFFER.high_watermark_percent),
         # Of what isn't known, nothing is deleted.
@@ -54,6 +57,15 @@ def wishes_of(sink: Object) -> Wishes:
         port=_int(service.get("port"), 80),
         has_tls=bool(_map(_map(spec.get("source")).get("tls")).get("secretRef")),
     )
+
+
+def _replicas(spec: Mapping[str, Any]) -> int:
+    replicas = _int(spec.get("replicas"), Spec.model_fields["replicas"].default)
+    if (
+        replicas == 0 or spec.get("autoscaling") is None
+    ):  # 0 switches the autoscaler off, as everywhere in Kubernetes
+        return replicas
+    return max(replicas, _int(_map(spec["autoscaling"]).get("minReplicas"), 1))
 
 
 def _map(value: object) -> Mapping[str, Any]:

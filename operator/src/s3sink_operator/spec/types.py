@@ -321,7 +321,7 @@ class Autoscaling(Model):
     leave that out."""
 
     min_replicas: Annotated[int, Whole(1, pods.MAX_REPLICAS)] = 1
-    """Fewest pods."""
+    """Fewest pods, also while `replicas` says fewer; `replicas: 0` stops all of them, and the autoscaler."""
 
     max_replicas: Annotated[int, Whole(1, pods.MAX_REPLICAS)]
     """Most pods."""
