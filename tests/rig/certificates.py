@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DAY: Final = datetime.timedelta(days=1)
+_SIGNS: Final = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
@@ -30,13 +41,21 @@ class Certificate:
 class Authority:
     """Signs for ``localhost``, 127.0.0.1 and names given; its own certificate is what clients have to trust."""
 
-    def __init__(self, directory: Path) -> None:
-        """Make the authority; all files go into ``directory``."""
+    def __init__(self, directory: Path, *, identified: bool = True) -> None:
+        """Make the authority; all files go into ``directory``.
+
+        Not ``identified``: certificates say nothing of keys, as those of clusters that were made years ago. Python
+        3.13 and newer refuse them unless told otherwise.
+        """
         self._directory = directory
+        self._identified = identified
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("s3sink tests")
-        usage = x509.BasicConstraints(ca=True, path_length=0)
-        signed = _builder(self._name, self._name, self._key).add_extension(usage, critical=True)
+        constraints = x509.BasicConstraints(ca=True, path_length=0 if identified else None)
+        signed = self._described(_builder(self._name, self._name, self._key), self._key)
+        signed = signed.add_extension(constraints, critical=True)
+        if identified:
+            signed = signed.add_extension(_SIGNS, critical=True)
         self.path = directory / "ca.crt"
         self.path.write_bytes(signed.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
 
@@ -46,11 +65,22 @@ class Authority:
         names = [x509.DNSName(name) for name in ("localhost", *dns_names)]
         numbers = [x509.IPAddress(ipaddress.ip_address(one)) for one in {"127.0.0.1", *addresses}]
         alternatives = x509.SubjectAlternativeName([*names, *numbers])
-        signed = _builder(_name(common_name), self._name, key).add_extension(alternatives, critical=False)
+        signed = self._described(_builder(_name(common_name), self._name, key), key)
+        signed = signed.add_extension(alternatives, critical=False)
         made = Certificate(self._directory / f"{common_name}.crt", self._directory / f"{common_name}.key")
         made.certificate.write_bytes(signed.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
         write_key(made.key, key)
         return made
+
+    def _described(
+        self, certificate: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey
+    ) -> x509.CertificateBuilder:
+        """With whose key it is and whose key signs it."""
+        if not self._identified:
+            return certificate
+        subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return certificate.add_extension(subject, critical=False).add_extension(issuer, critical=False)
 
 
 def signing_key(path: Path) -> None:
