@@ -93,7 +93,10 @@ class Flusher:
         self._lane.submit(lambda: self._write(detached, extents), done)
 
     def load(self, pending: Pending, done: Callable[[Outcome[list[bytes]]], None]) -> None:
-        """Read what is pending of a chunk. In this lane, since it is here that segments are let go."""
+        """Read what is pending of a chunk. In this lane, since it is here that segments are let go.
+
+        A journal that can't be read is fatal, as it is to a checkpoint: recovery finds out what it still holds.
+        """
         extents = self._log.extents()
 
         def read() -> list[bytes]:
@@ -101,7 +104,12 @@ class Flusher:
                 (missing,) = journal.read([pending.missing])
                 return missing + pending.parts
 
-        self._lane.submit(read, done)
+        def loaded(outcome: Outcome[list[bytes]]) -> None:
+            if outcome.error is not None:
+                self._fail(outcome.error)
+            done(outcome)
+
+        self._lane.submit(read, loaded)
 
     def checkpoint(self) -> None:
         """Make all that is committed durable in chunk files, then delete the segments before the current one.
@@ -220,8 +228,7 @@ class Flusher:
         """Account for a write; whether all of it was done."""
         self._held -= sum(len(part) for one in detached for part in one.parts)
         if outcome.error is not None:
-            self._failed = True
-            self._on_failed(outcome.error)
+            self._fail(outcome.error)
             return False
         results = outcome.get()
         for one, error in zip(detached, results, strict=True):
@@ -236,6 +243,10 @@ class Flusher:
             return True
         self._on_full()
         return False
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed = True
+        self._on_failed(error)
 
     def _removed(self, outcome: Outcome[None]) -> None:
         if outcome.error is not None:  # it costs room, no data: recovery removes it at the next start

@@ -452,6 +452,75 @@ async def test_a_damaged_segment_on_a_full_disk_is_moved_by_the_checkpoint() -> 
     await finish_and_check(machine)
 
 
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("what", ["header", "snapshot", "group", "behind the last frame", "everything"])
+@pytest.mark.parametrize("then", ["kills", "checkpoint"])
+async def test_a_segment_that_the_disk_can_not_read(which: int, what: str, then: str) -> None:
+    """The rest of it is read, and it is kept as it is: whoever gets it read later finds every record."""
+    machine = await several_segments()
+    path = segments(machine)[which]
+    snapshot, group, *_ = frames(machine, path)
+    size = machine.disk.size(path) or 0
+    start, end = {
+        "header": (0, 1),
+        "snapshot": (snapshot.offset, snapshot.end),
+        "group": (group.end - 1, group.end),
+        "behind the last frame": (size - 1, size),
+        "everything": (0, size),
+    }[what]
+    machine.fake.make_unreadable(path, start, end - start)
+    if then == "checkpoint":
+        machine.faults.clear()
+    store = await machine.start()
+    assert path in store.status().damage[0]
+    assert "the disk can't read" in store.status().damage[0]
+    for _ in range(4):
+        await still_works(machine)
+    await machine.finish()
+    (kept,) = [name for name in machine.disk.listdir("quarantine") if path.endswith(name)]
+    machine.fake.mend(f"quarantine/{kept}")
+    machine.ledger.check(put_aside(machine.disk))
+
+
+async def test_a_read_of_the_journal_that_fails_once_costs_nothing() -> None:
+    machine = await several_segments()
+    machine.faults.clear()
+    machine.fail("read", paths="journal/*.seg")
+    store = await machine.start()
+    assert store.status().damage == ()
+    machine.send(partitions=4, records=5)
+    machine.fail("read", paths="journal/*.seg")
+    store.tick()
+    await machine.settle()
+    assert not store.failed.is_set()
+    await machine.finish()
+    machine.ledger.check()
+
+
+@pytest.mark.parametrize("read_by", ["checkpoint", "sealer"])
+async def test_pending_records_that_the_disk_can_not_read(read_by: str) -> None:
+    """The store fails as it does when the journal can't be written, and recovery says what is lost."""
+    machine = await several_segments()
+    store = await machine.start()
+    path = segments(machine)[1]
+    group = frames(machine, path)[1]
+    machine.fake.make_unreadable(path, group.end - 1, 1)
+    if read_by == "checkpoint":
+        machine.faults.clear()
+        store.tick()
+    else:
+        store.seal_all()
+    await machine.settle()
+    assert isinstance(store.failure, OSError)
+    assert machine.send(partitions=1, records=1).refused_for == "failed"
+    store = await machine.reopen()
+    assert f"{path}: the disk can't read" in store.status().damage[0]
+    await still_works(machine)
+    await machine.finish()
+    machine.fake.mend(f"quarantine/{path.rpartition('/')[2]}")
+    machine.ledger.check(put_aside(machine.disk))
+
+
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 70, 92, 93])
 async def test_a_rotation_that_was_cut_short(size: int) -> None:
     machine = await several_segments()
@@ -610,8 +679,8 @@ async def test_two_processes_on_one_volume() -> None:
 
 async def test_a_start_that_fails_lets_go_of_the_volume() -> None:
     machine, path = await one_segment()
-    machine.fail("read", paths=path)
-    with pytest.raises(OSError, match="Input/output"):
+    machine.fail("read", paths=path, number=errno.ENOMEM)
+    with pytest.raises(OSError, match="Cannot allocate"):
         await machine.start()
     await machine.start()
     await finish_and_check(machine)

@@ -76,7 +76,6 @@ def test_many_small_reads_while_others_write(disk: Disk) -> None:
     file = disk.open("a")
     file.pwrite(b"abc", 70_000)
     assert reader.read(70_000, 3) == b"abc", "what was written is read, whether it is synced or not"
-    reader.forget()
     file.pwrite(b"x", 70_001)
     assert reader.read(70_000, 3) == b"axc"
     assert reader.read((1 << 17) - 1, 5) == bytes(1), "up to the end"

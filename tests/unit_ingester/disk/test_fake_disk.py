@@ -258,3 +258,23 @@ def test_corruption_is_durable() -> None:
         disk.corrupt("a", 1, b"!")
 
     assert outcomes(make, content("a")) == {b"a!"}
+
+
+def test_a_bad_sector() -> None:
+    disk = FakeDisk()
+    disk.create("a").append(b"0123456789")
+    disk.make_unreadable("a", 3, 2)
+    disk.rename("a", "b")
+    for found in (disk, disk.after_kill()):
+        assert found.read("b", 0, 3) == b"012"
+        assert found.reader("b").read(5, 5) == b"56789"
+        with pytest.raises(OSError, match="Input/output error"):
+            found.read("b", 2, 2)
+        with pytest.raises(OSError, match="Input/output error"):
+            found.read("b", 4)
+        with pytest.raises(OSError, match="Input/output error"):
+            found.view("b")
+        with pytest.raises(OSError, match="Input/output error"):
+            found.reader("b").read(4, 9)
+    disk.mend("b")
+    assert disk.read("b") == b"0123456789", "it was there all the time"

@@ -45,13 +45,10 @@ class File(Protocol):
 
 
 class Reader(Protocol):
-    """A file that is read in many small pieces, while others may write to it."""
+    """A file that is read in many pieces, while others may write to it."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """``length`` bytes from ``offset``; fewer where the file ended when it was opened."""
-
-    def forget(self) -> None:
-        """Hold nothing of the file in memory until the next read."""
+        """``length`` bytes from ``offset``; fewer where the file ends."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -77,10 +74,13 @@ class Disk(Protocol):
         """Up to ``length`` bytes (all when None) from ``offset``."""
 
     def view(self, path: str) -> memoryview:
-        """The whole file, read only, without holding it in memory where the system can map it."""
+        """The whole file, read only, without holding it in memory where the system can map it.
+
+        A place that can't be read is an error here: in a mapping it would be the end of the process.
+        """
 
     def reader(self, path: str) -> Reader:
-        """An existing file that isn't empty, for many small reads."""
+        """An existing file, for many reads."""
 
     def rename(self, source: str, target: str) -> None:
         """Replace ``target`` atomically. Durable after ``sync_dir`` of both parents."""

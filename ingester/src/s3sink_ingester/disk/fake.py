@@ -101,6 +101,7 @@ class _Inode:
     content: _Content = field(default_factory=_Content)  # what reads see
     durable: _Content = field(default_factory=_Content)  # what a power loss leaves
     unsynced: list[_Write | _Resize] = field(default_factory=list)
+    unreadable: list[range] = field(default_factory=list)  # bytes of bad sectors
 
     def change(self, change: _Write | _Resize) -> None:
         change.apply(self.content)
@@ -110,6 +111,12 @@ class _Inode:
         for change in self.unsynced:
             change.apply(self.durable)
         self.unsynced.clear()
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        end = self.content.size if length is None else offset + length
+        if any(offset < bad.stop and bad.start < end for bad in self.unreadable):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return self.content.read(offset, length)
 
     def survivor(self, rng: random.Random) -> _Content:
         found = self.durable.copy()
@@ -182,10 +189,7 @@ class FakeReader:
 
     def read(self, offset: int, length: int) -> bytes:
         self._disk.before("read", self._path)
-        return self._inode.content.read(offset, length)
-
-    def forget(self) -> None:
-        """Nothing: it holds nothing."""
+        return self._inode.read(self._path, offset, length)
 
     def close(self) -> None:
         """Nothing: it holds nothing."""
@@ -221,7 +225,8 @@ class FakeDisk:
             _apply(names, change)
         found = self._successor()
         survivors = {id(inode): inode.survivor(rng) for inode in names.values()}
-        inodes = {one: _Inode(content, content.copy()) for one, content in survivors.items()}
+        bad = {id(inode): inode.unreadable for inode in names.values()}
+        inodes = {one: _Inode(content, content.copy(), [], bad[one]) for one, content in survivors.items()}
         found._names = {path: inodes[id(inode)] for path, inode in names.items()}
         found._durable_names = dict(found._names)
         return found
@@ -255,7 +260,7 @@ class FakeDisk:
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         self.before("read", path)
-        return self._inode(path).content.read(offset, length)
+        return self._inode(path).read(path, offset, length)
 
     def view(self, path: str) -> memoryview:
         return memoryview(self.read(path))
@@ -334,6 +339,14 @@ class FakeDisk:
         inode = self._inode(path)
         inode.change(_Write(offset, data))
         inode.sync()
+
+    def make_unreadable(self, path: str, offset: int, length: int) -> None:
+        """Lose bytes behind everybody's back, as a bad sector does: reading any of them fails."""
+        self._inode(path).unreadable.append(range(offset, offset + length))
+
+    def mend(self, path: str) -> None:
+        """All of the file can be read again."""
+        self._inode(path).unreadable.clear()
 
     def _successor(self) -> FakeDisk:
         found = FakeDisk(self.capacity)

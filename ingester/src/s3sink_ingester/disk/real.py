@@ -51,21 +51,25 @@ class RealFile:
 
 
 class RealReader:
-    """A mapping: a read is a copy and no system call, so a thread that reads much gives the interpreter up seldom."""
+    """A descriptor. Not a mapping: there a page that can't be read ends the process instead of raising an error."""
 
-    __slots__ = ("_map",)
+    __slots__ = ("_fd",)
 
-    def __init__(self, mapped: mmap.mmap) -> None:
-        self._map = mapped
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
 
     def read(self, offset: int, length: int) -> bytes:
-        return self._map[offset : offset + length]
-
-    def forget(self) -> None:
-        self._map.madvise(mmap.MADV_DONTNEED)
+        block = os.pread(self._fd, length, offset)
+        return (
+            block
+            if len(block) == length
+            else block + _read_all(self._fd, offset + len(block), length - len(block))
+        )
 
     def close(self) -> None:
-        self._map.close()
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
 
 class RealLock:
@@ -121,16 +125,13 @@ class RealDisk:
         try:
             if os.fstat(fd).st_size == 0:
                 return memoryview(b"")
+            _read_through(fd)
             return memoryview(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
         finally:
             os.close(fd)
 
     def reader(self, path: str) -> RealReader:
-        fd = os.open(self.locate(path), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return RealReader(mmap.mmap(fd, 0, prot=mmap.PROT_READ))
-        finally:
-            os.close(fd)
+        return RealReader(os.open(self.locate(path), os.O_RDONLY | os.O_CLOEXEC))
 
     def rename(self, source: str, target: str) -> None:
         os.rename(self.locate(source), self.locate(target))
@@ -207,6 +208,14 @@ def _read_all(fd: int, offset: int, length: int | None) -> bytes:
         if length is not None:
             length -= len(block)
     return b"".join(blocks)
+
+
+def _read_through(fd: int) -> None:
+    """Read a file and keep nothing: what can't be read is an error here, and the end of the process in a mapping."""
+    with memoryview(bytearray(_READ_BLOCK)) as block:
+        offset = 0
+        while count := os.preadv(fd, [block], offset):
+            offset += count
 
 
 def _make_directory(full: str) -> None:

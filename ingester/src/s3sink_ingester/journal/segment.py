@@ -7,6 +7,7 @@ files that this would flush first. Old frames in it carry another salt and mean 
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ _MAGIC = b"S3SINKJ\n"
 _HEADER = struct.Struct("<8sII16sQ")  # magic, format version, salt, store id, segment id
 _CHECKSUM = struct.Struct("<I")
 _ZEROS = bytes(1 << 20)
+_PAGE = 4096
 _ID = re.compile("[0-9a-f]{16}")
 
 
@@ -196,11 +198,13 @@ class SegmentContent:
     """A segment as found.
 
     ``header`` is None when it is unreadable. It names another segment when the file was about to be used again.
+    ``unreadable``: bytes that the disk doesn't give, for which zeros stand in ``data``.
     """
 
     segment_id: int
     header: SegmentHeader | None
     data: memoryview
+    unreadable: int = 0
 
     def items(self) -> Iterator[Frame | Damage | Tail]:
         """Frames, damage between them, and the tail. Without a header they may be those that the file had before."""
@@ -210,6 +214,28 @@ class SegmentContent:
 
 
 def read(disk: Disk, segment_id: int) -> SegmentContent:
-    """Open a segment for reading. Raises ``OSError``."""
-    data = disk.view(path_of(segment_id))
-    return SegmentContent(segment_id, decode_header(data), data)
+    """Open a segment for reading. Raises ``OSError``, but not for places that can't be read."""
+    path = path_of(segment_id)
+    try:
+        data, unreadable = disk.view(path), 0
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        data, unreadable = _what_can_be_read(disk, path)
+    return SegmentContent(segment_id, decode_header(data), data, unreadable)
+
+
+def _what_can_be_read(disk: Disk, path: str) -> tuple[memoryview, int]:
+    """A file page by page, with zeros for those that can't be read this time either, and how many bytes these are."""
+    size = disk.size(path) or 0
+    data = bytearray(size)
+    unreadable = 0
+    for start in range(0, size, _PAGE):
+        end = min(start + _PAGE, size)
+        try:
+            data[start:end] = disk.read(path, start, end - start)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            unreadable += end - start
+    return memoryview(data), unreadable

@@ -7,7 +7,7 @@ and the length of a payload. Neither is ever written to a disk.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from s3sink_ingester.disk import Disk, Reader
@@ -15,10 +15,10 @@ from s3sink_ingester.errors import VolumeError
 from s3sink_ingester.journal.segment import path_of
 
 BLOCK_BYTES = 1 << 20
-"""What is read together. The kernel maps a large folio as a whole, so one byte may cost as much resident memory."""
+"""What is read together: spans are many and small, and a system call gives the interpreter to another thread."""
 
-BLOCKS_MAPPED = 4
-"""Blocks after which the kernel may take the mapped pages back."""
+Wanted = tuple[int, int, list[bytes]]
+"""Position and length of a span, and the list that its payload goes to."""
 
 
 class Extent(NamedTuple):
@@ -38,22 +38,19 @@ class SpanReader:
         self._readers: dict[int, Reader] = {}
 
     def read(self, wanted: Sequence[Sequence[int]]) -> list[list[bytes]]:
-        """For each of ``wanted`` (position and length of each span in turn) its payloads.
+        """For each of ``wanted`` (position and length of each span in turn, ascending) its payloads.
 
-        Everything is read in the journal's order, whatever the order of the spans: so little of it is mapped at a time.
+        Everything is read in the journal's order and a block at a time, whatever the order of the spans.
         Raises ``OSError``, ``VolumeError``.
         """
         found: list[list[bytes]] = [[] for _ in wanted]
-        blocks: defaultdict[int, list[tuple[int, int, list[bytes]]]] = defaultdict(list)
+        blocks: defaultdict[int, list[Wanted]] = defaultdict(list)
         for payloads, spans in zip(found, wanted, strict=True):
             numbers = iter(spans)
             for position, length in zip(numbers, numbers, strict=True):
                 blocks[position // BLOCK_BYTES].append((position, length, payloads))
-        for number, block in enumerate(sorted(blocks), start=1):
-            self._read_block(blocks.pop(block))
-            if number % BLOCKS_MAPPED == 0:
-                self._forget()
-        self._forget()
+        for block in sorted(blocks):
+            self._read_together(blocks.pop(block))
         return found
 
     def close(self) -> None:
@@ -62,28 +59,33 @@ class SpanReader:
             one.close()
         self._readers.clear()
 
-    def _read_block(self, spans: Sequence[tuple[int, int, list[bytes]]]) -> None:
-        begin = end = 0
-        read: Callable[[int, int], bytes] | None = None
-        for position, length, payloads in spans:
-            if read is None or not begin <= position < end:
-                begin, end, read = self._find(position)
-            payload = read(position - begin, length)
+    def _read_together(self, spans: Sequence[Wanted]) -> None:
+        first = min(position for position, _, _ in spans)
+        begin, end, reader = self._find(first)
+        here = [span for span in spans if span[0] < end]
+        try:
+            data = reader.read(first - begin, max(position + length for position, length, _ in here) - first)
+        except OSError:
+            if len(spans) == 1:
+                raise
+            for span in spans:  # what can't be read may lie between them: recovery has read each of them
+                self._read_together([span])
+            return
+        for position, length, payloads in here:
+            payload = data[position - first : position - first + length]
             if len(payload) != length:
                 raise VolumeError(
                     f"a segment of the journal ends within the payload at byte {position - begin}"
                 )
             payloads.append(payload)
+        if len(here) < len(spans):  # a block may reach into the next segment
+            self._read_together([span for span in spans if span[0] >= end])
 
-    def _forget(self) -> None:
-        for one in self._readers.values():
-            one.forget()
-
-    def _find(self, position: int) -> tuple[int, int, Callable[[int, int], bytes]]:
+    def _find(self, position: int) -> tuple[int, int, Reader]:
         for begin, size, segment_id in self._extents:
             if begin <= position < begin + size:
                 reader = self._readers.get(segment_id)
                 if reader is None:
                     reader = self._readers[segment_id] = self._disk.reader(path_of(segment_id))
-                return begin, begin + size, reader.read
+                return begin, begin + size, reader
         raise VolumeError(f"no segment of the journal has position {position}: it was let go too early")

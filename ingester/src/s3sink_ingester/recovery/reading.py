@@ -48,9 +48,12 @@ def read_state(disk: Disk, progress: Progress = lambda done, total: None) -> Sta
 def _read_segment(state: State, content: SegmentContent, *, last: bool) -> None:
     name = segment.path_of(content.segment_id)
     header = content.header
+    if content.unreadable:
+        _damaged(state, content, f"{name}: the disk can't read {content.unreadable} bytes of it")
     if header is None:
         if not _goes_on(state, content):
-            if last:  # it was being created, and nothing was ever written behind its header
+            # It was being created, and nothing was ever written behind its header.
+            if last and not content.unreadable:
                 state.unfinished.append(content.segment_id)
             else:
                 _damaged(state, content, f"{name}: the header is unreadable, and no frame is found")

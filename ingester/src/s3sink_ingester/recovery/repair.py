@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Repaired:
     pending: Mapping[int, array[int]]
     damage: tuple[str, ...]
     unkept: frozenset[int]
-    """Damaged segments that there is no room to copy: the checkpoint has to move them into the quarantine."""
+    """Damaged segments that can't be copied: the checkpoint has to move them into the quarantine."""
 
 
 def repair(disk: Disk, state: State) -> Repaired:
@@ -182,7 +183,7 @@ def _keep_orphans(disk: Disk, state: State) -> None:
 def _keep_segment(disk: Disk, segment_id: int) -> bool:
     """Copy a damaged segment into the quarantine; the original is still the base until the next checkpoint.
 
-    Returns whether there was room for it.
+    Returns whether there was room for it, and the disk could read all of it.
     """
     source = segment.path_of(segment_id)
     target = f"{QUARANTINE}/{basename(source)}"
@@ -198,7 +199,7 @@ def _keep_segment(disk: Disk, segment_id: int) -> bool:
         finally:
             file.close()
     except OSError as error:
-        if error.errno not in FULL_DISK:
+        if error.errno not in (*FULL_DISK, errno.EIO):
             raise
         disk.unlink(temporary, missing_ok=True)
         return False
