@@ -112,7 +112,7 @@ class Pods:
 
     def _run(self, pod: Object, address: str) -> None:
         meta = pod["metadata"]
-        asyncio.run_coroutine_threadsafe(_answer(meta["name"], address), self._loop).result()
+        asyncio.run_coroutine_threadsafe(_answer(meta["uid"], address), self._loop).result()
         conditions = [{"type": one, "status": "True"} for one in ("Ready", "ContainersReady", "PodScheduled")]
         status = {
             "phase": "Running",
@@ -134,9 +134,9 @@ class Pods:
         self._pool.shutdown(cancel_futures=True)
 
 
-async def _answer(pod: str, address: str) -> None:
+async def _answer(pod_uid: str, address: str) -> None:
     """For the ingester in that pod, from now on."""
-    text = json.dumps({"name": pod, **_IDLE})
+    text = json.dumps({"podUid": pod_uid, **_IDLE})
 
     async def status(_: web.BaseRequest) -> web.Response:
         return web.Response(text=text)

@@ -545,7 +545,12 @@ PODS: Final = (
     Case(
         "the pod's name as a variable",
         {"spec.podTemplate.env": [{"name": "POD_NAME", "value": "x"}]},
-        "POD_NAME is set by the operator; take it out",
+        "POD_NAME and POD_UID are set by the operator; take them out",
+    ),
+    Case(
+        "the pod's UID as a variable",
+        {"spec.podTemplate.env": [{"name": "POD_UID", "value": "x"}]},
+        "POD_NAME and POD_UID are set by the operator; take them out",
     ),
     Case(
         "credentials twice",

@@ -189,7 +189,7 @@ def test_what_is_left_out_later_goes_away(control_plane: ControlPlane, namespace
     gone = {"nodeSelector", "tolerations", "affinity", "priorityClassName"}
     assert not gone & pod.keys()
     (container,) = pod["containers"]
-    assert [one["name"] for one in container["env"]] == ["POD_NAME"]
+    assert [one["name"] for one in container["env"]] == ["POD_NAME", "POD_UID"]
     assert [one["name"] for one in container["volumeMounts"]] == ["buffer", "settings"]
     assert [one["name"] for one in pod["volumes"]] == ["settings"]
     assert "ephemeral-storage" not in container["resources"]["limits"]

@@ -107,7 +107,7 @@ def test_exit_codes_that_a_job_gives_up_at(tmp_path: Path) -> None:
 
 
 def test_the_name_comes_from_the_environment_variable_that_is_set() -> None:
-    (variable,) = container_of(drain_job(spec_of()))["env"]
+    variable, _ = container_of(drain_job(spec_of()))["env"]
     text = settings.text(spec_of(), "10Gi")
     assert config.loads(text, {variable["name"]: variable["value"]}).name == "events-s3sink-2"
 

@@ -30,7 +30,13 @@ FACTS = status.UploadFacts(
 
 def test_one_process() -> None:
     said = status.document(
-        name="events-s3sink-0", version="1", state="recovering", reason="reading", store=None, uploads=FACTS
+        name="events-s3sink-0",
+        pod_uid="u",
+        version="1",
+        state="recovering",
+        reason="reading",
+        store=None,
+        uploads=FACTS,
     )
     report = report_of(json.loads(json.dumps(said)), "events-s3sink-0", "u")
     assert (report.state, report.ready, report.reason, report.drained) == (
@@ -52,10 +58,18 @@ def test_several_workers() -> None:
     one = status.as_worker(
         "worker-0",
         status.document(
-            name="events-s3sink-0", version="1", state="open", reason=None, store=None, uploads=FACTS
+            name="events-s3sink-0",
+            pod_uid="u",
+            version="1",
+            state="open",
+            reason=None,
+            store=None,
+            uploads=FACTS,
         ),
     )
-    two = status.unreachable("worker-1", "events-s3sink-0", "1", "failed", "it hangs")
+    two = status.unreachable(
+        "worker-1", name="events-s3sink-0", pod_uid="u", version="1", state="failed", reason="it hangs"
+    )
     report = report_of(json.loads(json.dumps(status.combine([one, two]))), "events-s3sink-0", "u")
     assert (report.state, report.ready, report.reason) == ("failed", False, "worker-1: it hangs")
     assert report.destination_ok is False
@@ -81,7 +95,13 @@ def volume(**changes: Any) -> StoreStatus:
 def told(store: StoreStatus) -> Report:
     """As the operator reads it, of a pod with one process that is drained."""
     said = status.document(
-        name="events-s3sink-1", version="1", state="draining", reason="draining", store=store, uploads=FACTS
+        name="events-s3sink-1",
+        pod_uid="uid-of-pod-1",
+        version="1",
+        state="draining",
+        reason="draining",
+        store=store,
+        uploads=FACTS,
     )
     return report_of(json.loads(json.dumps(said)), "events-s3sink-1", "uid-of-pod-1")
 

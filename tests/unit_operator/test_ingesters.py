@@ -17,6 +17,7 @@ from tests.rig.scripted_api import Answer, Script, hangs, hangs_up, says, script
 DOCUMENT: dict[str, Any] = {
     "worker": "",
     "name": "events-s3sink-0",
+    "podUid": "u",
     "version": "1",
     "state": "draining",
     "ready": False,
@@ -35,19 +36,9 @@ DOCUMENT: dict[str, Any] = {
     "workers": [],
     "aFieldOfALaterVersion": {"x": 1},
 }
-POD = {
-    "metadata": {"name": "events-s3sink-0", "uid": "u"},
-    "spec": {
-        "containers": [
-            {"name": "proxy", "env": [{"name": "POD_NAME", "value": "injected"}]},
-            {"name": "ingester", "env": [{"name": "POD_NAME", "valueFrom": {}}]},
-        ]
-    },
-    "status": {"podIP": "10.0.0.1"},
-}
+POD = {"metadata": {"name": "events-s3sink-0", "uid": "u"}, "status": {"podIP": "10.0.0.1"}}
 JOB_POD = {
     "metadata": {"name": "drain-events-s3sink-0-x7k2p", "uid": "v"},
-    "spec": {"containers": [{"name": "ingester", "env": [{"name": "POD_NAME", "value": "events-s3sink-0"}]}]},
     "status": {"podIP": "10.0.0.2"},
 }
 DRAIN = Drain("events-s3sink-0", "u", "10.0.0.1", "7", "scale down")
@@ -84,9 +75,8 @@ async def test_a_status_becomes_a_report() -> None:
     assert report.last_success == "1970-01-01T00:00:01.500Z"
 
 
-async def test_a_drain_jobs_pod_answers_as_the_pod_whose_volume_it_empties() -> None:
-    other = says(changed(name="drain-events-s3sink-0-x7k2p"))
-    async with scripted(says(DOCUMENT), other) as script, ingesters(script) as them:
+async def test_a_drain_jobs_pod_answers_for_itself_under_the_name_of_another() -> None:
+    async with scripted(says(changed(podUid="v")), says(DOCUMENT)) as script, ingesters(script) as them:
         report = await them.report(JOB_POD)
         assert await them.report(JOB_POD) is None
     assert report is not None
@@ -105,8 +95,8 @@ async def test_a_pod_without_an_address_isnt_asked() -> None:
         says("no JSON"),
         says([1, 2]),
         says({}),
-        says(changed(name="others-s3sink-0", drained=True)),
-        says(changed(name=None)),
+        says(changed(podUid="another", drained=True)),  # of the same name, in another namespace
+        says(changed(podUid=None)),
         says(changed(ready="yes")),
         says(changed(bufferBytes=True)),
         says(changed(bufferBytes="17")),
@@ -154,8 +144,8 @@ async def test_a_drain_is_done_when_the_ingester_has_its_epoch() -> None:
         (says(changed(drainEpoch="6"), 202), "has drain '6'"),
         (says(changed(drainEpoch=None), 202), "has drain None"),
         (
-            says(changed(name="others-s3sink-0"), 202),
-            "at the address of events-s3sink-0 answers others-s3sink-0",
+            says(changed(name="others-s3sink-0", podUid="another"), 202),
+            "at the address of events-s3sink-0 answers others-s3sink-0, the pod with UID another",
         ),
         (says({"error": "recovering"}, 503), "HTTP 503"),
         (hangs_up, "POST"),
@@ -168,7 +158,7 @@ async def test_a_drain_that_wasnt_taken_is_an_error(answer: Answer, message: str
 
 
 async def test_a_resume_is_done_when_no_epoch_is_left() -> None:
-    wrong = changed(drainEpoch=None, name="others-s3sink-0")
+    wrong = changed(drainEpoch=None, name="others-s3sink-0", podUid="another")
     answers = says(changed(drainEpoch=None)), says(changed(drainEpoch="7")), says(wrong)
     async with scripted(*answers) as script, ingesters(script) as them:
         await them.resume(RESUME)

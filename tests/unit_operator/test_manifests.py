@@ -324,6 +324,8 @@ def test_a_drain_job_empties_one_volume_with_the_pods_settings() -> None:
     assert job["metadata"]["labels"][names.ORDINAL_LABEL] == "2"
     claims = [one["persistentVolumeClaim"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
     assert claims == [{"claimName": "buffer-events-s3sink-2"}]
-    assert container_of(job)["env"] == [{"name": "POD_NAME", "value": "events-s3sink-2"}]
+    name, uid = container_of(job)["env"]
+    assert name == {"name": "POD_NAME", "value": "events-s3sink-2"}
+    assert uid["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.uid"}}, "the Job's own pod answers"
     assert container_of(job)["command"][:4] == ["s3sink-ingester", "drain", "--epoch", "7"]
     assert [one["name"] for one in container_of(job)["ports"]] == [names.ADMIN_PORT_NAME]

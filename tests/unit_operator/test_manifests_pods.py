@@ -69,7 +69,7 @@ def test_credentials_come_from_the_secret(build: Any) -> None:
 @pytest.mark.parametrize("build", TEMPLATES)
 def test_without_a_secret_the_workload_identity_is_left_to_others(build: Any) -> None:
     made = build(spec_of(), credentials_hash="")
-    assert list(env_of(made)) == ["POD_NAME"]
+    assert list(env_of(made)) == ["POD_NAME", "POD_UID"]
     assert names.CREDENTIALS_HASH not in made["spec"]["template"]["metadata"]["annotations"]
 
 
@@ -81,7 +81,7 @@ def test_the_users_environment_follows_ours(build: Any) -> None:
         {"name": "EMPTY"},
     ]
     made = env_of(build(spec_of(podTemplate={"env": env})))
-    assert list(made) == ["POD_NAME", "HTTPS_PROXY", "NODE", "EMPTY"]
+    assert list(made) == ["POD_NAME", "POD_UID", "HTTPS_PROXY", "NODE", "EMPTY"]
     assert made["NODE"]["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
 
 

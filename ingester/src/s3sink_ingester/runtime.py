@@ -91,6 +91,11 @@ def spare_the_loop() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
+def pod_uid() -> str | None:
+    """Of the pod that this runs in, if whoever made it says so."""
+    return os.environ.get("POD_UID")
+
+
 def package_version() -> str:
     """The installed version."""
     with suppress(PackageNotFoundError):

@@ -21,7 +21,7 @@ from s3sink_ingester.objects import ObjectStore
 from s3sink_ingester.objects.files import FileStore
 from s3sink_ingester.objects.s3 import S3Store
 from s3sink_ingester.ports import unavailable
-from s3sink_ingester.runtime import Stop, package_version, spare_the_loop
+from s3sink_ingester.runtime import Stop, package_version, pod_uid, spare_the_loop
 from s3sink_ingester.status import UploadFacts, document
 from s3sink_ingester.store import Store
 from s3sink_ingester.volume import QUARANTINE
@@ -97,6 +97,7 @@ class Process:
         store = self.app.store
         return document(
             name=self.app.settings.name,
+            pod_uid=pod_uid(),
             version=self.version,
             state=self.state,
             reason=self._reason(),

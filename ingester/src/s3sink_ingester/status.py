@@ -68,6 +68,8 @@ class Worker(Figures):
     """Name of its directory in the buffer; empty where there is only one."""
     name: str
     """What objects begin with: the pod's name."""
+    podUid: str | None
+    """`POD_UID` of the environment: whose word this is, whatever pod has an address by now. Null outside Kubernetes."""
     version: str
     state: str
     """One of `STATES`."""
@@ -109,6 +111,7 @@ class UploadFacts:
 def document(
     *,
     name: str,
+    pod_uid: str | None,
     version: str,
     state: str,
     reason: str | None,
@@ -119,6 +122,7 @@ def document(
     return {
         "worker": "",
         "name": name,
+        "podUid": pod_uid,
         "version": version,
         "state": state,
         "ready": reason is None,
@@ -179,10 +183,13 @@ def _figures(store: StoreStatus | None) -> Figures:
     }
 
 
-def unreachable(worker: str, name: str, version: str, state: str, reason: str) -> Worker:
+def unreachable(
+    worker: str, *, name: str, pod_uid: str | None, version: str, state: str, reason: str
+) -> Worker:
     """A worker that can't be asked: starting, restarting or hanging."""
     alone = document(
         name=name,
+        pod_uid=pod_uid,
         version=version,
         state=state,
         reason=reason,
@@ -232,6 +239,7 @@ def combine(workers: Sequence[Worker], left_over: Sequence[Worker] = ()) -> Docu
     return {
         "worker": "",
         "name": first["name"],
+        "podUid": first["podUid"],
         "version": first["version"],
         "state": min((one["state"] for one in workers), key=STATES.index),
         "ready": not waiting,

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, Self
 import aiohttp
 
 from s3sink_operator.errors import IngesterError
-from s3sink_operator.names import ADMIN_PORT, CONTAINER
+from s3sink_operator.names import ADMIN_PORT
 from s3sink_operator.state import Drain, Object, Report, Resume
 
 STATUS_SECONDS: Final = 3.0
@@ -57,7 +57,7 @@ class HttpIngesters:
         meta = pod["metadata"]
         try:
             document = await self._ask("GET", address, "/status", STATUS_SECONDS)
-            return report_of(document, meta["name"], meta["uid"], answers_as=_name_within(pod))
+            return report_of(document, meta["name"], meta["uid"])
         except IngesterError as error:
             log.info("%s can't be asked: %s", meta["name"], error)
             return None
@@ -65,7 +65,7 @@ class HttpIngesters:
     async def drain(self, action: Drain) -> None:
         """Raises IngesterError unless the ingester has this epoch, durably."""
         document = await self._ask("POST", action.address, "/drain", ORDER_SECONDS, {"epoch": action.epoch})
-        _check_name(document, action.pod)
+        _check_pod(document, action.pod, action.pod_uid)
         if document.get("drainEpoch") != action.epoch:
             raise IngesterError(
                 f"{action.pod} has drain {document.get('drainEpoch')!r}, not {action.epoch!r}"
@@ -74,7 +74,7 @@ class HttpIngesters:
     async def resume(self, action: Resume) -> None:
         """Raises IngesterError unless it takes records again."""
         document = await self._ask("POST", action.address, "/resume", ORDER_SECONDS)
-        _check_name(document, action.pod)
+        _check_pod(document, action.pod, action.pod_uid)
         if document.get("drainEpoch") is not None:
             raise IngesterError(f"{action.pod} still has drain {document['drainEpoch']!r}")
 
@@ -134,12 +134,10 @@ def _document(data: bytes) -> Mapping[str, Any]:
     return document
 
 
-def report_of(
-    document: Mapping[str, Any], pod: str, pod_uid: str, *, answers_as: str | None = None
-) -> Report:
+def report_of(document: Mapping[str, Any], pod: str, pod_uid: str) -> Report:
     """A status document as a report. Fields that it doesn't know are left out; raises IngesterError on wrong ones, and
-    on the document of another pod. ``answers_as``: what the ingester calls itself, if not as its pod."""
-    _check_name(document, answers_as or pod)
+    on the document of another pod."""
+    _check_pod(document, pod, pod_uid)
     uploads, destination = _part(document, "uploads"), _part(document, "destination")
     damage = _typed(document, "damage", list, optional=False)
     return Report(
@@ -164,22 +162,12 @@ def report_of(
     )
 
 
-def _name_within(pod: Object) -> str | None:
-    """The name that is given to a drain Job's ingester: that of the pod whose volume it empties."""
-    for container in pod["spec"]["containers"]:
-        for variable in container.get("env") or ():
-            if container["name"] == CONTAINER and variable["name"] == "POD_NAME":
-                name: str | None = variable.get("value")
-                return name
-    return None
-
-
-def _check_name(document: Mapping[str, Any], pod: str) -> None:
-    """After a node's restart the API server has a pod's old address for a while, and another pod may have it by now:
-    that one's word is no proof. Raises IngesterError."""
-    name = _typed(document, "name", str, optional=False)
-    if name != pod:
-        raise IngesterError(f"at the address of {pod} answers {name}")
+def _check_pod(document: Mapping[str, Any], pod: str, pod_uid: str) -> None:
+    """After a node's restart the API server has a pod's old address for a while, and another pod may have it by now,
+    even one of the same name in another namespace: that one's word is no proof. Raises IngesterError."""
+    uid = _typed(document, "podUid", str)
+    if uid != pod_uid:
+        raise IngesterError(f"at the address of {pod} answers {document.get('name')}, the pod with UID {uid}")
 
 
 def _part(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

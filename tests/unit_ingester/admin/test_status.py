@@ -57,8 +57,18 @@ def process(
     uploads: UploadFacts = NO_UPLOADS,
 ) -> Document:
     return document(
-        name="events-0", version="1.2.3", state=state, reason=reason, store=store or volume(), uploads=uploads
+        name="events-0",
+        pod_uid="u-0",
+        version="1.2.3",
+        state=state,
+        reason=reason,
+        store=store or volume(),
+        uploads=uploads,
     )
+
+
+def silent(worker: str, state: str, reason: str) -> Worker:
+    return unreachable(worker, name="events-0", pod_uid="u-0", version="1.2.3", state=state, reason=reason)
 
 
 def one(worker: str, document: Mapping[str, object]) -> Worker:
@@ -69,14 +79,13 @@ def test_every_field_of_the_document_is_there_and_camel_case() -> None:
     alone = process()
     assert set(alone) == set(Document.__annotations__)
     assert all("_" not in key for key in alone)
-    assert set(unreachable("worker-0", "events-0", "1", "recovering", "starting")) == set(
-        Worker.__annotations__
-    )
+    assert set(silent("worker-0", "recovering", "starting")) == set(Worker.__annotations__)
 
 
 def test_a_volume_that_is_not_open_has_no_figures() -> None:
     closed = document(
         name="events-0",
+        pod_uid=None,
         version="1",
         state="recovering",
         reason="the buffer is being recovered",
@@ -115,12 +124,13 @@ def test_workers_add_up() -> None:
     assert (whole["acceptedRecords"], whole["bufferBytes"], whole["capacityBytes"]) == (100, 200, 2000)
     assert whole["diskBytes"] == 300
     assert whole["oldestRecordAgeSeconds"] == 70.5
-    assert (whole["name"], whole["state"], whole["ready"], whole["reason"]) == ("events-0", "open", True, "")
+    assert (whole["name"], whole["podUid"]) == ("events-0", "u-0")
+    assert (whole["state"], whole["ready"], whole["reason"]) == ("open", True, "")
     assert whole["workers"] == workers
 
 
 def test_one_worker_that_is_not_ready_is_named_and_unknown_figures_make_no_sum() -> None:
-    down = unreachable("worker-1", "events-0", "1.2.3", "recovering", "starting")
+    down = silent("worker-1", "recovering", "starting")
     whole = combine([one("worker-0", process()), down])
     assert (whole["ready"], whole["state"], whole["reason"]) == (False, "recovering", "worker-1: starting")
     assert whole["acceptedRecords"] is None
@@ -146,7 +156,7 @@ def test_drained_is_all_drained_and_epochs_must_agree() -> None:
 
 
 def test_left_over_volumes_count_but_do_not_make_it_unready() -> None:
-    left = unreachable("worker-1", "events-0", "1.2.3", "draining", "left over")
+    left = silent("worker-1", "draining", "left over")
     workers = [one("worker-0", process(store=volume(drain_epoch="e", drained=True)))]
     whole = combine(workers, [left])
     assert (whole["ready"], whole["state"]) == (True, "open")

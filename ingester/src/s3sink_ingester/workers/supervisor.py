@@ -18,6 +18,7 @@ from s3sink_ingester.config import Admin, Settings
 from s3sink_ingester.errors import S3SinkError
 from s3sink_ingester.http.admin import AdminServer
 from s3sink_ingester.ports import reserve, unavailable
+from s3sink_ingester.runtime import pod_uid
 from s3sink_ingester.status import Document, Worker, as_worker, combine, unreachable
 from s3sink_ingester.volume import tell_aside
 from s3sink_ingester.workers import exposition, layout
@@ -196,7 +197,14 @@ class Supervisor:
             return self._unreachable(process, "doesn't answer")
 
     def _unreachable(self, process: WorkerProcess, reason: str) -> Worker:
-        return unreachable(process.name, self._settings.name, self._options.version, "recovering", reason)
+        return unreachable(
+            process.name,
+            name=self._settings.name,
+            pod_uid=pod_uid(),
+            version=self._options.version,
+            state="recovering",
+            reason=reason,
+        )
 
     async def _page(self, process: WorkerProcess) -> str | None:
         if process.admin_port is None:

@@ -93,9 +93,13 @@ def container(spec: Spec, context: Context, command: list[str]) -> dict[str, Any
 
 
 def environment(spec: Spec, pod_name: dict[str, Any]) -> list[dict[str, Any]]:
-    """Ours, then the user's. ``pod_name``: where ``POD_NAME`` comes from."""
+    """Ours, then the user's. ``pod_name``: where ``POD_NAME`` comes from, what objects are called after. ``POD_UID`` is
+    whose word the ingester's status is."""
     secret = spec.destination.credentials.secret_ref
-    env = [{"name": "POD_NAME", **pod_name}]
+    env = [
+        {"name": "POD_NAME", **pod_name},
+        {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+    ]
     if secret is not None:
         env += [
             _from_secret(secret.name, "AWS_ACCESS_KEY_ID"),

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 MAX_REPLICAS: Final = 1000
 OUR_PREFIXES: Final = ("s3sink.dev/", "app.kubernetes.io/")
 """Labels and annotations that begin so are the operator's: selectors and tools go by them."""
-OUR_ENV: Final = ("POD_NAME",)
+OUR_ENV: Final = ("POD_NAME", "POD_UID")
 CREDENTIAL_ENV: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 PERCENT_PATTERN: Final = r"(100|[1-9]?[0-9])%"
 

@@ -29,7 +29,7 @@ _KEYS = (Rule(f"self.all(k, !({_OURS}))", "set by the operator; take out those t
 _ENV = (
     Rule(
         f"self.all(e, !(e.name in [{', '.join(text(name) for name in pods.OUR_ENV)}]))",
-        f"{', '.join(pods.OUR_ENV)} is set by the operator; take it out",
+        f"{' and '.join(pods.OUR_ENV)} are set by the operator; take them out",
     ),
 )
 _MAX_UNAVAILABLE = (
