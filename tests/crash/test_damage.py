@@ -13,19 +13,27 @@ from s3sink_ingester.journal import segment
 from tests.rig.volumes import Machine, PowerCut
 
 
-def damage(machine: Machine, rng: Random) -> None:
-    """Flip a byte anywhere behind a segment's header, or cut a chunk's file short."""
+def damage(machine: Machine, rng: Random) -> bool:
+    """Flip a byte anywhere behind a segment's header, or make it unreadable, or cut a chunk's file short.
+
+    Returns whether one frame at most is lost. A page may hold a seal and its upload: then nobody knows of either, and
+    the records are uploaded again.
+    """
     disk = machine.fake
     chunks = disk.listdir(CHUNKS)
     if chunks and rng.random() < 0.3:
         name, size = rng.choice(list(chunks.items()))
         disk.open(f"{CHUNKS}/{name}").truncate(rng.randrange(size + 1))
-        return
+        return True
     names = disk.listdir(segment.DIRECTORY)
     path = segment.path_of(rng.choice(segment.ids_of(names)))
     data = disk.read(path)
     offset = rng.randrange(segment.HEADER_BYTES, len(data.rstrip(b"\0")))
+    if rng.random() < 0.3:
+        disk.make_unreadable(path, offset, 1)
+        return False
     disk.corrupt(path, offset, bytes([data[offset] ^ 0x55]))
+    return True
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -37,7 +45,7 @@ async def test_damage_then_more_crashes(seed: int) -> None:
         machine.send(partitions=3, records=rng.randrange(1, 6), size=80)
         await machine.settle(rng.randrange(1, 30))
     await machine.kill()
-    damage(machine, rng)
+    one_frame = damage(machine, rng)
     reference = Machine(seed)
     reference.disk, reference.ledger = copy.deepcopy((machine.disk, machine.ledger))
     await reference.start()
@@ -63,7 +71,8 @@ async def test_damage_then_more_crashes(seed: int) -> None:
     status = machine.store.status()
     await machine.stop()
     found = machine.ledger.found()
-    assert max(found.values(), default=1) == 1, [one for one, count in found.items() if count > 1]
+    twice = [one for one, count in found.items() if count > 1]
+    assert not one_frame or not twice, twice
     new = machine.ledger.acked - acked_before
     assert new <= set(found), f"lost after the damage: {sorted(new - set(found))}"
     assert readable <= set(found), f"lost though it was readable: {sorted(readable - set(found))}"

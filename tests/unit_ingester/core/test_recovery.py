@@ -327,6 +327,29 @@ async def test_a_header_and_a_snapshot_that_are_gone() -> None:
     assert used < set(machine.ledger.bucket)
 
 
+async def test_frames_that_the_file_had_before_are_not_taken_for_its_own() -> None:
+    """All is uploaded and the segment's own frames are gone: what is left behind them is the file's earlier life."""
+    machine = Machine(3)
+    store = await machine.start()
+    while store.log.current_id < 4 or store.log.segment_count > 1:
+        machine.send(partitions=4, records=8)
+        await machine.settle()
+    store.seal_all()
+    await machine.settle()
+    await machine.kill()
+    (path,) = segments(machine)
+    machine.fake.corrupt(path, 0, bytes(frames(machine, path)[-1].end))
+    assert frames(machine, path), "of the segment that the file was"
+    store = await machine.start()
+    assert (
+        store.status().damage[0] == f"{path}: the header is unreadable, and no frame is known to be its own"
+    )
+    assert path.rpartition("/")[2] in machine.disk.listdir("quarantine")
+    await still_works(machine)
+    await machine.finish()
+    machine.ledger.check()
+
+
 async def test_a_snapshot_that_is_gone_with_nothing_behind_it() -> None:
     machine = await machine_with_everything()
     await machine.kill()
@@ -394,6 +417,51 @@ async def test_restarts_in_a_row_without_a_checkpoint() -> None:
     machine.ledger.check()
     assert len(machine.ledger.acked) == 60
     assert status.uploaded_records == 60
+
+
+FRAMES = ("a", "ab", "abc", "bcd", "abcd")
+"""To which partitions the requests of a journal's frames go; each frame defines those that it is the first to name."""
+
+
+@pytest.mark.parametrize(
+    ("lost", "repeated"),
+    [*((number, True) for number in range(5)), *((number, False) for number in range(4))],
+)
+async def test_where_records_end_when_a_frame_is_lost(lost: int, repeated: bool) -> None:
+    """A later segment's snapshot repeats the definitions; without one, nobody knows the partition.
+
+    The newest frame of all isn't among them: it is taken for torn.
+    """
+    machine = Machine(0, limits=LONG)
+    await machine.start()
+    requests = []
+    for partitions in FRAMES:
+        requests.append(machine.send_to([f"{name}/" for name in partitions]))
+        await machine.settle()
+    await machine.kill()
+    if repeated:
+        machine.fail("write", "create", paths="chunks/*", number=errno.ENOSPC, times=-1)
+        await machine.start()
+        await machine.kill()
+        machine.faults.clear()
+    path = segments(machine)[0]
+    _, *groups = frames(machine, path)
+    assert len(groups) == len(FRAMES)
+    machine.fake.corrupt(path, groups[lost].end - 3, b"\xff\xff")
+    unknown = set() if repeated else set(FRAMES[lost]).difference(*FRAMES[:lost])
+    expected = {
+        one
+        for number, (partitions, request) in enumerate(zip(FRAMES, requests, strict=True))
+        for name, one in zip(partitions, request.ids, strict=True)
+        if number != lost and not (number > lost and name in unknown)
+    }
+    store = await machine.start()
+    assert store.status().damage
+    await machine.finish()
+    assert set(machine.ledger.found()) == expected
+    orphans = [name for name in machine.disk.listdir("quarantine") if name.startswith("orphans-")]
+    assert bool(orphans) == bool(unknown)
+    machine.ledger.check(put_aside(machine.disk))
 
 
 @pytest.mark.parametrize("which", [0, 1, 2, 3])

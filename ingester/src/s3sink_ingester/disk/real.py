@@ -60,11 +60,9 @@ class RealReader:
 
     def read(self, offset: int, length: int) -> bytes:
         block = os.pread(self._fd, length, offset)
-        return (
-            block
-            if len(block) == length
-            else block + _read_all(self._fd, offset + len(block), length - len(block))
-        )
+        if len(block) == length:
+            return block
+        return block + _read_all(self._fd, offset + len(block), length - len(block))
 
     def close(self) -> None:
         if self._fd >= 0:

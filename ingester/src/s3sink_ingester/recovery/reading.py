@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from posixpath import basename
 
 from s3sink_ingester.chunkfiles import DIRECTORY as CHUNKS
@@ -51,12 +51,17 @@ def _read_segment(state: State, content: SegmentContent, *, last: bool) -> None:
     if content.unreadable:
         _damaged(state, content, f"{name}: the disk can't read {content.unreadable} bytes of it")
     if header is None:
-        if not _goes_on(state, content):
+        found = [item for item in content.items() if isinstance(item, Frame)]
+        # With nothing to compare them with, frames behind a lost snapshot may be those that the file had before.
+        doubtful = bool(found) and not state.based and found[0].type is not FrameType.SNAPSHOT
+        if doubtful or not _go_on(state, found):
             # It was being created, and nothing was ever written behind its header.
-            if last and not content.unreadable:
+            if last and not doubtful and not content.unreadable:
                 state.unfinished.append(content.segment_id)
             else:
-                _damaged(state, content, f"{name}: the header is unreadable, and no frame is found")
+                _damaged(
+                    state, content, f"{name}: the header is unreadable, and no frame is known to be its own"
+                )
             return
         _damaged(state, content, f"{name}: the header is unreadable; the frames are read without it")
     elif header.segment_id != content.segment_id:
@@ -88,12 +93,11 @@ def _since_last_frame(state: State) -> set[int]:
     return {one for one in state.extents if one >= state.last_frame[0]}.difference(state.unfinished)
 
 
-def _goes_on(state: State, content: SegmentContent) -> bool:
+def _go_on(state: State, found: Sequence[Frame]) -> bool:
     """Whether frames found without a header are the segment's own and say anything.
 
     Those that the file had before are older. A snapshot alone repeats what is known, or says that nothing is.
     """
-    found = [item for item in content.items() if isinstance(item, Frame)]
     if not found or (state.based and found[0].sequence < state.next_sequence):
         return False
     empty = state.based or found[0].sequence == 1
