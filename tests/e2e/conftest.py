@@ -121,6 +121,7 @@ def sink(
     cluster.kubectl(
         "-n", namespace, "annotate", "s3sink", "--all", "s3sink.dev/force-release=true", check=False
     )
+    s3.back()  # a test that failed may have left it away
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ def test_scaled_down_while_s3_is_away_and_comes_back(
     sink.apply(replicas=3, **HOUR)
     sink.wait_ready(3)
     with sink.load() as traffic:
+        sink.wait_held()
         s3.away()
         sink.scale(1)
         sink.wait_condition("Draining", "True", "Blocked")
@@ -58,6 +59,7 @@ def test_scaled_up_in_the_middle_of_scaling_down(
     sink.wait_ready(3)
     before = {name: claim["metadata"]["uid"] for name, claim in sink.claims().items()}
     with sink.load() as traffic:
+        sink.wait_held()
         s3.away()
         sink.scale(1)
         sink.wait_condition("Draining", "True", "Blocked")
@@ -97,6 +99,7 @@ def test_volumes_that_lost_their_pods_are_emptied_by_jobs(
     sink.apply(replicas=3, **HOUR)
     sink.wait_ready(3)
     with sink.load():
+        sink.wait_held()
         s3.away()
         release.away()
         sink.kubectl("scale", "statefulset", "events-s3sink", "--replicas=1")

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from s3sink_operator.names import ADMIN_PORT
+
 from tests.crash.ledger import Fate, Verdict, decoded
-from tests.rig.kubeapi import SERVICES, wait_for
+from tests.rig.kubeapi import PODS, SERVICES, wait_for
 from tests.rig.s3servers import CREDENTIALS
 from tests.rig.sinks import LiveSink, merged
 
@@ -100,6 +102,14 @@ class ClusterSink(LiveSink):
         with self.load():
             pass
 
+    def wait_held(self) -> None:
+        """Wait until each of its pods holds records: nodes learn of pods that are ready one after the other."""
+
+        def look() -> bool:
+            return all(self._status_of(pod)["bufferedRecords"] for pod in self.pods())
+
+        self.wait(look, "records in every pod", PATIENCE)
+
     def send(self, requests: int, records: int = 5) -> None:
         """So many requests, each of which has to be taken."""
         self.wait_served()
@@ -144,6 +154,9 @@ class ClusterSink(LiveSink):
     def judge(self) -> Verdict:
         """What the bucket holds now, good or not."""
         return self.ledger.verdict(self.objects())
+
+    def _status_of(self, pod: str) -> Any:
+        return self.plane.api.request("GET", f"{PODS.path(self.namespace)}/{pod}:{ADMIN_PORT}/proxy/status")
 
     def wait(self, look: Any, what: str, timeout: float = PATIENCE) -> Any:
         """Never less patient than the cluster is slow."""
