@@ -251,6 +251,7 @@ def test_json(body: bytes, records: list[bytes]) -> None:
         (b'["a\nb"]', "is not JSON"),
         (b'["\xff"]', "position 2"),
         (b"[01]", "is not JSON"),
+        # Since Python 3.14 the depth is bounded by the size of the stack alone.
         (b"[" * 1_000_000, "nested too deeply"),
         (b"[" * 1_000_000 + b"]" * 1_000_000, "nested too deeply"),
         (b'{"a":\n' * 1_000_000 + b"1" + b"}" * 1_000_000, "nested too deeply"),
