@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,18 +47,32 @@ def settings(tmp_path: Path) -> Settings:
     return local_settings(tmp_path, port=0, admin_port=0)
 
 
-async def life(app: App) -> None:
-    """Start, take one record, and end with all the time in the world."""
+async def until(condition: Callable[[], object]) -> None:
+    """Look again and again: it is a fact of which nothing tells."""
+    while not condition():  # noqa: ASYNC110  # see above
+        await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def with_a_record(app: App) -> AsyncIterator[None]:
+    """Runs meanwhile, and has taken one record; afterwards it is to be stopped."""
     stop = asyncio.Event()
     await app.start()
     running = asyncio.create_task(app.run(stop))
-    while app.store is None:  # noqa: ASYNC110  # nothing tells when it is open
-        await asyncio.sleep(0.001)
+    await until(lambda: app.store)
+    assert app.store is not None
     waiter = Waiter()
     app.store.submit([(Partition("LAX/", Kind.DATA), b"record\n", 1)], waiter)
     await waiter.answered
+    yield
     stop.set()
     await running
+
+
+async def life(app: App) -> None:
+    """Start, take one record, and end with all the time in the world."""
+    async with with_a_record(app):
+        pass
     async with asyncio.timeout(60.0):  # instead of hanging
         await app.stop(FOR_EVER)
 
@@ -80,24 +96,13 @@ async def test_a_client_that_is_slow_with_its_body_does_not_hold_up_the_uploads(
     disk = FakeDisk()
     objects = FakeStore(disk)
     app = App(settings, disk, objects)
-    stop = asyncio.Event()
-    await app.start()
-    running = asyncio.create_task(app.run(stop))
-    while app.store is None:  # noqa: ASYNC110  # nothing tells when it is open
-        await asyncio.sleep(0.001)
-    waiter = Waiter()
-    app.store.submit([(Partition("LAX/", Kind.DATA), b"record\n", 1)], waiter)
-    await waiter.answered
-    reader, writer = await asyncio.open_connection("127.0.0.1", app.data.port)
-    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nJFK r")
-    while not app.data.bytes_in_flight:  # noqa: ASYNC110  # nothing tells when it has come
-        await asyncio.sleep(0.001)
-    stop.set()
-    await running
+    async with with_a_record(app):
+        reader, writer = await asyncio.open_connection("127.0.0.1", app.data.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nJFK r")
+        await until(lambda: app.data.bytes_in_flight)
     stopping = asyncio.create_task(app.stop(FOR_EVER))
     async with asyncio.timeout(60.0):  # instead of hanging
-        while not objects.objects:  # noqa: ASYNC110  # nothing tells when it is there
-            await asyncio.sleep(0.001)
+        await until(lambda: objects.objects)
         writer.write(b"ecor")
         assert (await reader.readline()).split()[1] == b"200", "and it is answered"
         writer.close()
