@@ -28,17 +28,28 @@ FACTS = status.UploadFacts(
 )
 
 
-def test_one_process() -> None:
-    said = status.document(
-        name="events-s3sink-0",
-        pod_uid="u",
+def said(
+    state: str, reason: str | None = None, store: StoreStatus | None = None, *, ordinal: int = 0
+) -> status.Document:
+    """By the ingester with that ordinal."""
+    return status.document(
+        name=f"events-s3sink-{ordinal}",
+        pod_uid=f"uid-of-pod-{ordinal}",
         version="1",
-        state="recovering",
-        reason="reading",
-        store=None,
+        state=state,
+        reason=reason,
+        store=store,
         uploads=FACTS,
     )
-    report = report_of(json.loads(json.dumps(said)), "events-s3sink-0", "u")
+
+
+def heard(document: status.Document, *, ordinal: int = 0) -> Report:
+    """As the operator reads it."""
+    return report_of(json.loads(json.dumps(document)), f"events-s3sink-{ordinal}", f"uid-of-pod-{ordinal}")
+
+
+def test_one_process() -> None:
+    report = heard(said("recovering", "reading"))
     assert (report.state, report.ready, report.reason, report.drained) == (
         "recovering",
         False,
@@ -55,22 +66,16 @@ def test_one_process() -> None:
 
 
 def test_several_workers() -> None:
-    one = status.as_worker(
-        "worker-0",
-        status.document(
-            name="events-s3sink-0",
-            pod_uid="u",
-            version="1",
-            state="open",
-            reason=None,
-            store=None,
-            uploads=FACTS,
-        ),
-    )
+    one = status.as_worker("worker-0", said("open"))
     two = status.unreachable(
-        "worker-1", name="events-s3sink-0", pod_uid="u", version="1", state="failed", reason="it hangs"
+        "worker-1",
+        name="events-s3sink-0",
+        pod_uid="uid-of-pod-0",
+        version="1",
+        state="failed",
+        reason="it hangs",
     )
-    report = report_of(json.loads(json.dumps(status.combine([one, two]))), "events-s3sink-0", "u")
+    report = heard(status.combine([one, two]))
     assert (report.state, report.ready, report.reason) == ("failed", False, "worker-1: it hangs")
     assert report.destination_ok is False
 
@@ -94,16 +99,7 @@ def volume(**changes: Any) -> StoreStatus:
 
 def told(store: StoreStatus) -> Report:
     """As the operator reads it, of a pod with one process that is drained."""
-    said = status.document(
-        name="events-s3sink-1",
-        pod_uid="uid-of-pod-1",
-        version="1",
-        state="draining",
-        reason="draining",
-        store=store,
-        uploads=FACTS,
-    )
-    return report_of(json.loads(json.dumps(said)), "events-s3sink-1", "uid-of-pod-1")
+    return heard(said("draining", "draining", store, ordinal=1), ordinal=1)
 
 
 def test_what_is_buffered_is_not_what_its_files_take_up() -> None:
