@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random, SystemRandom
 
 from s3sink_ingester import config
@@ -217,6 +217,11 @@ class App:
         """Take records again. Raises as ``drain``."""
         await self._open_store().resume()
         self.data.resume()
+
+    def resize(self, size: int) -> None:
+        """The buffer may take up so many bytes from now on. Raises as ``drain``, and nothing has changed then."""
+        self._open_store().resize(size)
+        self.settings = replace(self.settings, buffer=replace(self.settings.buffer, size=size))
 
     def status(self) -> AppStatus:
         """Figures of now."""

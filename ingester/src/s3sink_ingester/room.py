@@ -37,7 +37,8 @@ class Room:
         self._size = size
         self._high_percent = high_watermark_percent
         self._segment_bytes = segment_bytes
-        self._reserve = Reserve(disk, min(largest_object + _RESERVE_EXTRA, size // 16))
+        self._largest_object = largest_object
+        self._reserve = Reserve(disk, self._reserve_of(size))
         self._mark: Watermark = watermark(0, 0, 0, 0)
         self._free = 0
         self._short = True
@@ -51,6 +52,12 @@ class Room:
     def is_short(self) -> bool:
         """Whether there is too little of it for anything that can be done without."""
         return self._short
+
+    def resize(self, size: int) -> None:
+        """Take up so many bytes from the next ``measure`` on. Raises ``OSError``, and nothing has changed then."""
+        if self._reserve_of(size) != self._reserve.size:
+            self._reserve = Reserve(self._disk, self._reserve_of(size))
+        self._size = size
 
     def measure(self, raw_bytes: int) -> None:
         """Ask the file system. ``raw_bytes``: of chunks that aren't sealed. Raises ``OSError``."""
@@ -86,3 +93,6 @@ class Room:
         self._short = True
         if self._reserve.release():
             _log.warning("the disk is full; the reserve was given up so that sealing can go on")
+
+    def _reserve_of(self, size: int) -> int:
+        return min(self._largest_object + _RESERVE_EXTRA, size // 16)

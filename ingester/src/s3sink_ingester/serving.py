@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,7 @@ from s3sink_ingester.objects import ObjectStore
 from s3sink_ingester.objects.files import FileStore
 from s3sink_ingester.objects.s3 import S3Store
 from s3sink_ingester.ports import unavailable
+from s3sink_ingester.resizing import SettingsFile, follow
 from s3sink_ingester.runtime import Stop, package_version, pod_uid, spare_the_loop
 from s3sink_ingester.status import UploadFacts, document
 from s3sink_ingester.store import Store
@@ -130,8 +132,13 @@ def make_process(settings: Settings, *, reuse_port: bool = False) -> Process:
     return Process(app, uploads)
 
 
-async def serve(process: Process, stop: Stop, announce: Callable[[Ports], None]) -> None:
-    """Listen, recover, take records until `stop`. Raises `AddressUnavailable`, `VolumeError`, `ConfigError`."""
+async def serve(
+    process: Process, stop: Stop, announce: Callable[[Ports], None], file: SettingsFile | None = None
+) -> None:
+    """Listen, recover, take records until `stop`. `file`: where the settings came from, if from a file.
+
+    Raises `AddressUnavailable`, `VolumeError`, `ConfigError`.
+    """
     settings = process.app.settings
     admin = AdminServer(process)
     await _start_admin(admin, settings)
@@ -144,7 +151,8 @@ async def serve(process: Process, stop: Stop, announce: Callable[[Ports], None])
             ) from error
         spare_the_loop()
         announce(Ports(process.app.data.port, admin.port))
-        await process.app.run(stop.event)
+        async with _following(file, process.app):
+            await process.app.run(stop.event)
     finally:
         await process.app.stop(stop.grace)
         await admin.stop()
@@ -234,6 +242,17 @@ def open_objects(settings: Settings, disk: Disk) -> ObjectStore:
     fixed = settings.object.prefix.partition("{")[0]  # credentials may be for keys below it only
     probe = fixed[: fixed.rfind("/") + 1] + ".s3sink-probe"
     return S3Store(destination, settings.uploads, disk, probe_key=probe)
+
+
+@asynccontextmanager
+async def _following(file: SettingsFile | None, app: App) -> AsyncIterator[None]:
+    task = None if file is None else asyncio.create_task(follow(file, app))
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
 
 async def _start_admin(admin: AdminServer, settings: Settings) -> None:

@@ -235,6 +235,10 @@ class Store:
         self.flusher.checkpoint()
         self.commits.schedule()
 
+    def resize(self, size: int) -> None:
+        """The buffer may take up so many bytes from the next tick on. Raises ``OSError``."""
+        self._room.resize(size)
+
     async def drain(self, epoch: str) -> None:
         """Take no more records, seal and upload everything. Durable: a restart goes on with it. Raises ``OSError``."""
         self._set_draining(True)

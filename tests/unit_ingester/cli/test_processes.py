@@ -291,3 +291,15 @@ def test_interrupts_are_no_tracebacks(arguments: list[str], tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 0
     assert "Traceback" not in log.read_text()
+
+
+def test_serve_follows_the_size_in_its_settings(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, buffer={"size": "64Mi"})
+    with Serving(tmp_path / "log", "--config", path) as serving:
+        serving.wait_until_ready()
+        assert serving.status()["capacityBytes"] == 64 * 2**20
+        settings_file(tmp_path, buffer={"size": "lots"})
+        serving.wait(lambda: any("stays as it is" in one["message"] for one in serving.lines()), "told")
+        settings_file(tmp_path, buffer={"size": "96Mi"})
+        serving.wait(lambda: serving.status()["capacityBytes"] == 96 * 2**20, "larger")
+        assert serving.send("LAX one").json() == {"accepted": 1}

@@ -134,6 +134,48 @@ async def test_between_the_marks_the_answer_stays_what_it_was() -> None:
     machine.ledger.check()
 
 
+@pytest.mark.parametrize("percent", [150, 300, 3000])
+async def test_a_full_buffer_takes_records_again_once_it_may_be_larger(percent: int) -> None:
+    """And shrunk again below what it holds, it is full again; nothing is lost by either."""
+    machine = Machine(0, size=200_000, limits=BatchLimits(60, 4000, 60.0))
+    store = await machine.start()
+    machine.upload = False
+    await fill(machine)
+    assert machine.disk.size(RESERVE) == 200_000 // 16
+    store.resize(200_000 * percent // 100)
+    store.tick()
+    assert store.refusal is None
+    assert machine.disk.size(RESERVE) == 200_000 * percent // 100 // 16
+    request = machine.send_to(["a/"], size=400)
+    await machine.settle()
+    assert request.outcome is True
+    store.resize(100_000)
+    store.tick()
+    assert store.refusal is not None
+    assert store.refusal.reason == "full"
+    machine.upload = True
+    await machine.kill()
+    await machine.start()
+    await machine.finish()
+    machine.ledger.check()
+
+
+async def fill(machine: Machine) -> None:
+    """Until no record is taken any more, also when all are sealed."""
+    store = machine.running
+    for _ in range(10_000):
+        store.tick()
+        if store.refusal is not None:
+            machine.running.seal_all()
+            await machine.settle()
+            store.tick()
+            if store.refusal is not None:
+                return
+        machine.send_to(["a/"], size=400)
+        await machine.settle()
+    raise AssertionError("never full")
+
+
 async def test_a_buffer_that_was_made_small_is_not_filled_by_segments_of_before() -> None:
     machine = Machine(0, segment_bytes=1 << 20, size=1 << 24)
     await machine.start()

@@ -221,3 +221,15 @@ def test_a_worker_that_hangs_makes_it_unready_and_is_killed_at_the_end(tmp_path:
         assert ask(f"{serving.admin}/livez").status == 200
         assert serving.process.stop(timeout=30.0) == 0
         eventually(lambda: not hanging.is_running(), "killed")
+
+
+def test_workers_follow_the_size_in_their_settings_also_those_that_are_started_again(tmp_path: Path) -> None:
+    path = several(tmp_path, 2, buffer={"size": "64Mi"})
+    with Serving(tmp_path / "log", "--config", path) as serving:
+        serving.wait_until_ready()
+        text = path.read_text()
+        path.write_text(text.replace("64Mi", "96Mi"))
+        serving.wait(lambda: serving.status()["capacityBytes"] == 96 * 2**20, "larger")
+        os.kill(workers_of(serving)[0].pid, signal.SIGKILL)
+        serving.wait(lambda: serving.status()["capacityBytes"] != 96 * 2**20, "killed")
+        serving.wait(lambda: serving.status()["capacityBytes"] == 96 * 2**20, "as large again")

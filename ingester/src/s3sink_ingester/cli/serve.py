@@ -9,6 +9,7 @@ from s3sink_ingester import logs, runtime
 from s3sink_ingester.cli import common
 from s3sink_ingester.config import Settings
 from s3sink_ingester.errors import VolumeError
+from s3sink_ingester.resizing import SettingsFile
 from s3sink_ingester.runtime import Stop
 from s3sink_ingester.workers import layout
 
@@ -23,7 +24,8 @@ examples:
   s3sink-ingester serve --config settings.yaml --log-level warning
 
 Credentials for S3 come from the environment, a web identity or the machine, as for the AWS command line.
-API keys (source.auth.path) and a certificate (source.tls.path) are read from directories, again when they change.
+API keys (source.auth.path) and a certificate (source.tls.path) are read from directories, again when they change;
+of the settings only buffer.size is.
 SIGTERM: finish what is under way, seal and upload until the grace ends; what is left stays on the volume.
 """
 
@@ -60,9 +62,10 @@ def run(given: argparse.Namespace) -> int:
     settings = common.with_ports(common.settings_of(given), given.port, given.admin_port)
     logs.configure(given.log_level, given.log_format)
     left_over = _left_over(settings)
+    file = None if given.config is None else SettingsFile(given.config, settings.workers)
     if settings.workers > 1 or left_over:
-        return _supervise(settings, given)
-    return _serve_alone(settings, given.grace)
+        return _supervise(settings, given, file)
+    return _serve_alone(settings, given.grace, file)
 
 
 def _left_over(settings: Settings) -> bool:
@@ -72,21 +75,24 @@ def _left_over(settings: Settings) -> bool:
         raise VolumeError(f"{settings.buffer.path} can't be read: {error.strerror}") from error
 
 
-def _serve_alone(settings: Settings, grace: float) -> int:
+def _serve_alone(settings: Settings, grace: float, file: SettingsFile | None) -> int:
     from s3sink_ingester import serving  # here: a supervisor needn't hold what only workers use (tens of MiB)
+
+    def announce(ports: serving.Ports) -> None:
+        _announce(settings, ports.data, ports.admin)
 
     async def main(stop: Stop) -> None:
         process = serving.make_process(layout.for_worker(settings, 0))
-        await serving.serve(process, stop, lambda ports: _announce(settings, ports.data, ports.admin))
+        await serving.serve(process, stop, announce, file)
 
     runtime.run(main, grace)
     return 0
 
 
-def _supervise(settings: Settings, given: argparse.Namespace) -> int:
+def _supervise(settings: Settings, given: argparse.Namespace, file: SettingsFile | None) -> int:
     from s3sink_ingester.workers.supervisor import Options, Supervisor
 
-    options = Options(runtime.package_version(), given.grace, given.log_level, given.log_format)
+    options = Options(runtime.package_version(), given.grace, given.log_level, given.log_format, file)
 
     async def main(stop: Stop) -> int:
         supervisor = Supervisor(settings, options)

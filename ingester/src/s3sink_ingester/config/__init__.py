@@ -6,6 +6,7 @@ in ``kinds`` and ``shapes``) → ``checks`` (what single fields can't tell) → 
 settings are used for, but for ``routing``, which asks ``records`` for its own rules.
 """
 
+from s3sink_ingester.config.checks import buffer_size as buffer_size_problem
 from s3sink_ingester.config.load import load, loads, local_settings
 from s3sink_ingester.config.routing import router
 from s3sink_ingester.config.settings import (
@@ -48,6 +49,7 @@ __all__ = [
     "Source",
     "Tls",
     "Uploads",
+    "buffer_size_problem",
     "load",
     "loads",
     "local_settings",

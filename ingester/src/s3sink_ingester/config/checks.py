@@ -127,7 +127,8 @@ def _request_in_segment(settings: Settings) -> str | None:
     return None
 
 
-def _buffer_size(settings: Settings) -> str | None:
+def buffer_size(settings: Settings) -> str | None:
+    """What is wrong with it beside the other settings, and what to write instead; None if it fits."""
     buffer, batch = settings.buffer, settings.batch
     needed = settings.workers * (SEGMENTS * buffer.segment_bytes + OBJECTS * batch.max_bytes)
     least = -(-needed * 100 // buffer.high_watermark_percent)
@@ -190,7 +191,7 @@ CHECKS: Final[Sequence[tuple[tuple[str, ...], Check]]] = (
     (
         ("buffer.size", "buffer.segmentBytes", "buffer.highWatermarkPercent", "batch.maxBytes", "workers",
          "source.maxRequestBytes"),
-        _buffer_size,
+        buffer_size,
     ),
     (("object.level", "object.compression"), _level),
     (("admin.port", "admin.host", "source.port", "source.host"), _ports),

@@ -233,7 +233,8 @@ class Buffer:
     """Directory of the buffer; used by one process at a time."""
 
     size: Annotated[int, Quantity("1Mi", "64Ti")] = 10 * GI
-    """Bytes that the buffer may take of its volume."""
+    """Bytes that the buffer may take of its volume. The one setting that is followed while the ingester runs: a changed
+    file is seen within seconds."""
 
     high_watermark_percent: Annotated[int, Whole(10, 99)] = 85
     """Percentage of `size` above which requests get 503 and `Retry-After`; the rest is for finishing objects."""

@@ -47,7 +47,7 @@ async def _work(job: Job, stop: Stop) -> None:
         _tell(report(Started(ports.admin)))
 
     if job.role is Role.SERVE:
-        await serving.serve(serving.make_process(job.settings, reuse_port=True), stop, announce)
+        await serving.serve(serving.make_process(job.settings, reuse_port=True), stop, announce, job.file)
         return
     process = serving.make_process(job.settings)
     left = await serving.empty_with_admin(process, stop, _look, announce)

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import IO
 
 from s3sink_ingester.config import Settings
+from s3sink_ingester.resizing import SettingsFile
 
 
 class Role(Enum):
@@ -19,13 +20,15 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that a worker knows. `grace`: seconds that it may take to end."""
+    """All that a worker knows. `grace`: seconds that it may take to end; `file`: where all workers' settings came
+    from."""
 
     role: Role
     settings: Settings
     grace: float
     log_level: str
     log_format: str
+    file: SettingsFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

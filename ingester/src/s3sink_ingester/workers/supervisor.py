@@ -18,6 +18,7 @@ from s3sink_ingester.config import Admin, Settings
 from s3sink_ingester.errors import S3SinkError
 from s3sink_ingester.http.admin import AdminServer
 from s3sink_ingester.ports import reserve, unavailable
+from s3sink_ingester.resizing import SettingsFile
 from s3sink_ingester.runtime import pod_uid
 from s3sink_ingester.status import Document, Worker, as_worker, combine, unreachable
 from s3sink_ingester.volume import tell_aside
@@ -53,6 +54,8 @@ class Options:
     grace: float
     log_level: str
     log_format: str
+    file: SettingsFile | None = None
+    """Where the settings came from, if from a file."""
 
 
 class Supervisor:
@@ -134,7 +137,7 @@ class Supervisor:
 
     def _job(self, role: Role, settings: Settings) -> Job:
         options = self._options
-        return Job(role, settings, options.grace, options.log_level, options.log_format)
+        return Job(role, settings, options.grace, options.log_level, options.log_format, options.file)
 
     async def _run(self, stop: asyncio.Event, announce: Callable[[], None]) -> Refused | None:
         stopping = asyncio.create_task(_wait(stop))
