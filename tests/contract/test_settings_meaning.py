@@ -222,7 +222,11 @@ def test_left_out_means_what_the_reference_says() -> None:
 def test_the_buffer_is_what_a_volume_has_room_for() -> None:
     wanted = parsed(buffer={"size": "20Gi"})
     assert read(wanted, "10Gi").buffer.size == spec.usable_bytes("10Gi") == 10 * 2**30 * 92 // 100
-    assert settings_hash(wanted, "10Gi") != settings_hash(wanted, "20Gi")
+
+
+def test_only_what_running_ingesters_follow_makes_no_new_pods() -> None:
+    assert settings_hash(parsed(buffer={"size": "20Gi"})) == settings_hash(parsed())
+    assert settings_hash(parsed(buffer={"highWatermarkPercent": 80})) != settings_hash(parsed())
 
 
 def test_names_of_objects_begin_with_the_pods() -> None:

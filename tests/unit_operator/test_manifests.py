@@ -267,7 +267,6 @@ def hashes(wanted: spec.Spec, **changes: Any) -> tuple[str, str]:
     [
         ({"batch": {"maxBytes": "1Mi"}}, {}),
         ({"destination": {"bucket": "other", "region": "us-east-1"}}, {}),
-        ({}, {"volume_size": "20Gi"}),
         ({}, {"credentials_hash": "f"}),
         ({}, {"image": "registry.example/s3sink-ingester:2"}),
     ],
@@ -284,7 +283,7 @@ def test_makes_new_pods_and_jobs(changes: Object, context: Object) -> None:
     [
         ({"replicas": 5}, {"replicas": 5}),
         ({"buffer": {"whenScaled": "Retain", "whenDeleted": "Retain"}}, {}),
-        ({}, {"claim_size": "20Gi"}),
+        ({"buffer": {"size": "20Gi"}}, {"claim_size": "20Gi", "volume_size": "20Gi"}),
         ({}, {"served": frozenset()}),
         ({"service": {"port": 81}}, {}),
         ({"podDisruptionBudget": {"maxUnavailable": 2}}, {}),

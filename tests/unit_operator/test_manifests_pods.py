@@ -140,17 +140,22 @@ def test_starting_is_being_alive_and_taking_records_is_being_ready() -> None:
     }
 
 
+@pytest.mark.parametrize(("total", "hung"), [(300, 30), (30, 30), (12, 12)])
+def test_one_that_hangs_gets_no_time_to_flush(total: int, hung: int) -> None:
+    container = container_of(stateful_set(spec_of(podTemplate={"terminationGracePeriodSeconds": total})))
+    for name in ("startup", "liveness"):
+        assert container[f"{name}Probe"]["terminationGracePeriodSeconds"] == hung
+    assert "terminationGracePeriodSeconds" not in container["readinessProbe"], "refused by the API server"
+
+
 @pytest.mark.parametrize(
     ("changes", "total", "routing", "flush"),
     [
-        ({}, 255, 5, 245),
+        ({}, 300, 5, 290),
         ({"podTemplate": {"terminationGracePeriodSeconds": 60}}, 60, 5, 50),
         ({"podTemplate": {"terminationGracePeriodSeconds": 30}}, 30, 5, 20),
         ({"podTemplate": {"terminationGracePeriodSeconds": 12}}, 12, 2, 8),
         ({"podTemplate": {"terminationGracePeriodSeconds": 1}}, 1, 0, 1),
-        ({"partitioning": {"urlPath": True, "maxPartitions": 1}}, 155, 5, 145),
-        ({"buffer": {"size": "1Gi"}}, 142, 5, 132),
-        ({"buffer": {"size": "1Ti"}}, 600, 5, 590),
     ],
     ids=str,
 )

@@ -78,6 +78,8 @@ class Case:
 
 
 RESIZING = ("Resizing", "Resizing")
+TOLD = "apply ConfigMap events-s3sink"
+"""Of the size, which running ingesters follow."""
 SETTLED = children(changed(), replicas=2, claim_size="10Gi")
 """As applied once the volumes have grown."""
 
@@ -93,7 +95,7 @@ CASES = (
         "one that somebody made larger is left so",
         grown(claims=[claim(0), claim(1, requested="1.5Ti", capacity="1.5Ti")]),
         ("False", "Resizing"),
-        ("mark buffer-events-s3sink-0 20Gi",),
+        (TOLD, "mark buffer-events-s3sink-0 20Gi"),
         ("Resizing", "Active"),
     ),
     Case(
@@ -105,9 +107,16 @@ CASES = (
     ),
     Case(
         "patched: they are waited for",
-        grown(claims=[large(0, capacity="10Gi"), large(1)]),
+        grown(claims=[large(0, capacity="10Gi"), large(1, capacity="10Gi")]),
         ("False", "Resizing"),
         (),
+        RESIZING,
+    ),
+    Case(
+        "one has grown: its ingester is told, and the others know the size of their own",
+        grown(claims=[large(0, capacity="10Gi"), large(1)]),
+        ("False", "Resizing"),
+        (TOLD,),
         ("Resizing", "Active"),
     ),
     Case(
@@ -137,7 +146,7 @@ CASES = (
             ]
         ),
         ("False", "ResizeFailed"),
-        (),
+        (TOLD,),
         ("Resizing", "Active"),
     ),
     Case(
@@ -168,7 +177,7 @@ CASES = (
         "not while the one that was restarted isn't ready",
         grown(claims=[waiting(0), large(1)], pods=[pod(0), pod(1, ready=False)]),
         ("False", "FileSystemResizePending"),
-        (),
+        (TOLD,),
         ("Resizing", "Active"),
         6,
     ),
@@ -181,13 +190,19 @@ CASES = (
         6,
     ),
     Case(
-        "all are as large: what the ingesters may count on changes, which is a rollout",
+        "all are as large: ingesters are told, and the StatefulSet goes without its pods for its claim template",
         grown(claims=[large(0), large(1)]),
-        ("True", "UpToDate"),
-        ("apply ConfigMap events-s3sink", "apply StatefulSet events-s3sink replicas=2"),
+        ("False", "Resizing"),
+        (TOLD, "delete StatefulSet events-s3sink Orphan"),
     ),
     Case(
-        "then the claim template follows: the StatefulSet goes without its pods",
+        "not in the middle of a rollout, which telling isn't",
+        grown(claims=[large(0), large(1)], rolled_out=False),
+        ("True", "UpToDate"),
+        (TOLD,),
+    ),
+    Case(
+        "they are told once",
         grown(claims=[large(0), large(1)], kids=SETTLED),
         ("False", "Resizing"),
         ("delete StatefulSet events-s3sink Orphan",),
@@ -205,14 +220,14 @@ def test_growth(case: Case) -> None:
 
 
 def test_the_stateful_set_is_made_again_around_its_pods() -> None:
-    """With the identical pod template, so that no pod is restarted, and the new claim template."""
+    """With the pod template that it had before it grew, so that no pod is restarted, and the new claim template."""
     kids = {ref: live for ref, live in SETTLED.items() if ref != SET}
     pods = [pod(one, owned=False) for one in (0, 1)]
     found = plan(grown(claims=[large(0), large(1)], kids=kids, pods=pods), IMAGE, NOON)
     (made,) = found.actions
     assert isinstance(made, Apply)
     assert made.manifest["spec"]["replicas"] == 2
-    assert made.manifest["spec"]["template"] == SETTLED[SET]["spec"]["template"]
+    assert made.manifest["spec"]["template"] == children(sink(), replicas=2)[SET]["spec"]["template"]
     (template,) = made.manifest["spec"]["volumeClaimTemplates"]
     assert template["spec"]["resources"]["requests"]["storage"] == "20Gi"
 

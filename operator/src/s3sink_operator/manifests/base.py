@@ -41,7 +41,7 @@ class Context:
     claim_size: str
     """What the claim template requests. A live StatefulSet's can't be changed, so it isn't always the spec's."""
     volume_size: str
-    """What every volume has at least: the buffer's size in the settings is made of it."""
+    """Of the largest volume: the buffer's size in the settings is made of it."""
     credentials_hash: str = ""
     """Digest of the Secret that is given as environment; empty without one."""
     release: str = ""

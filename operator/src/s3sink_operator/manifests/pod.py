@@ -39,7 +39,7 @@ def metadata(spec: Spec, context: Context, labels: dict[str, str]) -> dict[str, 
     template = spec.pod_template
     annotations = {
         **template.annotations,
-        names.SETTINGS_HASH: settings.settings_hash(spec, context.volume_size),
+        names.SETTINGS_HASH: settings.settings_hash(spec),
         **given(**{names.CREDENTIALS_HASH: context.credentials_hash}),
     }
     return {"labels": {**template.labels, **labels}, "annotations": annotations}

@@ -1,5 +1,7 @@
 """From a spec to the settings of its ingesters, in their own words (docs/settings.md). Pure.
 
+They are read at the start, so a change of them makes new pods; but for ``buffer.size``, which running ingesters follow.
+
 What the spec has a value for is said, also where the ingester's default is the same: a later ingester with another
 default doesn't change what a sink does. What is left out of the spec (``object.prefix``, ``object.level``,
 ``batch.maxAge``) is the ingester's to decide. The name of its objects comes from ``POD_NAME``.
@@ -27,7 +29,7 @@ _Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def document(spec: Spec, volume_size: str) -> dict[str, Any]:
-    """The settings, as plain data. ``volume_size``: of the smallest volume."""
+    """The settings, as plain data. ``volume_size``: of the largest volume; who has a smaller one sees that itself."""
     return {
         "destination": _destination(spec),
         "source": _source(spec),
@@ -57,9 +59,11 @@ def text(spec: Spec, volume_size: str) -> str:
     )
 
 
-def settings_hash(spec: Spec, volume_size: str) -> str:
-    """Digest of what they say: a change of it is to restart the ingesters."""
-    return digest(document(spec, volume_size))
+def settings_hash(spec: Spec) -> str:
+    """Digest of what is read at the start: a change of it is to restart the ingesters."""
+    said = document(spec, spec.buffer.size)
+    del said["buffer"]["size"]
+    return digest(said)
 
 
 def _destination(spec: Spec) -> dict[str, Any]:

@@ -20,6 +20,8 @@ KIND = (STATEFUL_SET.api_version, STATEFUL_SET.kind)
 MIN_READY_SECONDS: Final = 10
 """A rollout goes on when a pod was ready for so long: a bad version shows itself, and proxies know the new pod."""
 REVISIONS: Final = 3
+HUNG_SECONDS: Final = 30
+"""From SIGTERM to SIGKILL for an ingester that doesn't answer its probes."""
 READ_BY_GROUP: Final = 0o440
 
 
@@ -55,7 +57,7 @@ def stateful_set(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
 
 
 def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
-    grace = grace_of(spec, context.volume_size)
+    grace = grace_of(spec)
     container = {
         **pod.container(spec, context, ["serve", "--grace", f"{grace.flush}s"]),
         "env": pod.environment(spec, {"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
@@ -63,7 +65,7 @@ def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
             _port(names.DATA_PORT_NAME, names.DATA_PORT),
             _port(names.ADMIN_PORT_NAME, names.ADMIN_PORT),
         ],
-        **_probes(),
+        **_probes(grace.total),
         **given(lifecycle={"preStop": {"sleep": {"seconds": grace.routing}}} if grace.routing else None),
     }
     container["volumeMounts"] += [
@@ -91,12 +93,14 @@ def _secrets(spec: Spec) -> list[tuple[str, str, str]]:
     return found
 
 
-def _probes() -> dict[str, Any]:
+def _probes(grace: int) -> dict[str, Any]:
     """Starting is being alive, not being ready: an ingester that recovers a large journal, is draining, or has a full
-    buffer after an outage of S3 is right not to be ready, and a restart would only make it begin again."""
+    buffer after an outage of S3 is right not to be ready, and a restart would only make it begin again. One that
+    doesn't answer for a minute won't flush anything either: it is restarted without the time for that."""
+    hung = {"terminationGracePeriodSeconds": min(HUNG_SECONDS, grace)}
     return {
-        "startupProbe": {**_probe("/livez"), "periodSeconds": 2, "failureThreshold": 60},
-        "livenessProbe": {**_probe("/livez"), "periodSeconds": 10, "failureThreshold": 6},
+        "startupProbe": {**_probe("/livez"), "periodSeconds": 2, "failureThreshold": 60, **hung},
+        "livenessProbe": {**_probe("/livez"), "periodSeconds": 10, "failureThreshold": 6, **hung},
         "readinessProbe": {**_probe("/readyz"), "periodSeconds": 5, "failureThreshold": 2},
     }
 

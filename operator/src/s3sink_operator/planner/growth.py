@@ -7,8 +7,8 @@
 3. A file system that waits for its pod to end (``FileSystemResizePending``) gets some minutes to grow online; then the
    pods are restarted, one at a time.
 
-Pods are rolled once for another reason: the settings tell them how much of the volume they may fill, and follow the
-smallest volume. That is the rollout of a settings change; the StatefulSet that is made again causes none.
+No pod ends for it, but in the third case. How much of its volume an ingester may fill stands in its settings, which it
+follows in this while it runs; where its own volume isn't as large yet, the file system's size is what it goes by.
 """
 
 from __future__ import annotations
@@ -77,13 +77,14 @@ def grow(
     return _template(fleet, size, is_settled=is_settled)
 
 
-def volume_size(fleet: Fleet, desired: int, size: str) -> str:
-    """What every volume has at least: the ingesters count on no more until all have grown to ``size``."""
-    capacities = [
-        _capacity(slot) for slot in fleet.slots.values() if slot.ordinal < desired and _is_bound(slot)
-    ]
-    smallest = min((one for one in capacities if one), default=quantities.parse(size))
-    return size if smallest >= quantities.parse(size) else units.format_size(int(smallest))
+def smallest_volume(fleet: Fleet, desired: int, size: str) -> str:
+    """What every volume has, up to ``size``: settings that need more would be refused by the ingesters."""
+    return _up_to(size, min(_capacities(fleet, desired), default=None))
+
+
+def largest_volume(fleet: Fleet, desired: int, size: str) -> str:
+    """What a volume has, up to ``size``. Not more: folders that are called volumes are as large as their disk."""
+    return _up_to(size, max(_capacities(fleet, desired), default=None))
 
 
 def template_size(stateful_set: Object | None) -> str | None:
@@ -142,6 +143,19 @@ def _template(fleet: Fleet, size: str, *, is_settled: bool) -> Growth:
         reason="Resizing",
         message="the StatefulSet is made again around its pods, so that new volumes are as large",
         actions=(Delete(ref_of(stateful_set), uid_of(stateful_set), reason, propagation="Orphan"),),
+    )
+
+
+def _capacities(fleet: Fleet, desired: int) -> list[Any]:
+    """Of volumes that are there."""
+    active = (slot for slot in fleet.slots.values() if slot.ordinal < desired and _is_bound(slot))
+    return [capacity for slot in active if (capacity := _capacity(slot))]
+
+
+def _up_to(size: str, capacity: Any) -> str:
+    """``size`` as it is written, where there is as much or nothing is known."""
+    return (
+        size if capacity is None or capacity >= quantities.parse(size) else units.format_size(int(capacity))
     )
 
 

@@ -177,8 +177,8 @@ def _config(observed: Observed, fleet: Fleet) -> tuple[Spec | None, tuple[Proble
     problems = references.missing(spec, observed)
     # Where there is no StatefulSet yet, a pod has to mount its volume for the file system to grow at all.
     if fleet.stateful_set is not None and not is_terminating(observed.sink):
-        volume_size = growth.volume_size(fleet, wishes_of(observed.sink).replicas, spec.buffer.size)
-        problems += references.too_small(spec, volume_size)
+        smallest = growth.smallest_volume(fleet, wishes_of(observed.sink).replicas, spec.buffer.size)
+        problems += references.too_small(spec, smallest)
     return (None if problems else spec), problems
 
 
@@ -189,7 +189,7 @@ def _context(scene: _Scene, spec: Spec, replicas: int) -> Context:
         image=scene.image,
         replicas=replicas,
         claim_size=growth.template_size(scene.fleet.stateful_set) or scene.wishes.size,
-        volume_size=growth.volume_size(scene.fleet, scene.wishes.replicas, scene.wishes.size),
+        volume_size=growth.largest_volume(scene.fleet, scene.wishes.replicas, scene.wishes.size),
         credentials_hash=facts.digest if facts is not None else "",
         release=scene.release,
         served=scene.observed.served,

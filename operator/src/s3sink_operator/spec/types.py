@@ -281,7 +281,7 @@ class PodTemplate(Model):
 
     termination_grace_period_seconds: Annotated[int, Whole(1, 86_400)] | None = None
     """Seconds that a pod has to finish objects and upload them before it is killed. What it doesn't get done stays on
-    its volume. Left out: by the size of the buffer, ten minutes at most."""
+    its volume. Left out: 300."""
 
     image_pull_secrets: Annotated[list[SecretRef], Bounded(16)] = []
     """Secrets in the sink's namespace that the ingester's image is pulled with: `[{name: registry}]`."""
