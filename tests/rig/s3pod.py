@@ -139,7 +139,8 @@ def _stateful_set(image: str, python: str) -> Object:
     volume = [{"name": "data", "mountPath": "/data"}]
     make_folders = "import os; [os.makedirs(f'/data/{n}', exist_ok=True) for n in ('s3', 'metadata')]"
     pod = {
-        "terminationGracePeriodSeconds": 0,
+        # Not 0: then the pod would be gone for the API server before its process is, which would serve on for a moment.
+        "terminationGracePeriodSeconds": 1,
         "securityContext": {"runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532},
         "initContainers": [
             {
