@@ -56,6 +56,38 @@ def kids(**status: Any) -> dict[Ref, Any]:
     return found
 
 
+def shrunk() -> dict[Ref, Any]:
+    """Children whose StatefulSet is to have one pod, and still has two."""
+    found = children(sink(replicas=1), replicas=1)
+    found[SET]["status"] |= {"replicas": 2, "updatedReplicas": 2}
+    return found
+
+
+def not_made(*, told: str = "2026-11-24T12:10:00Z", **status: Any) -> dict[Ref, Any]:
+    """Children whose StatefulSet has one pod of two; ``told``: when its controller last had news."""
+    found = kids(replicas=1, updatedReplicas=1, **status)
+    entry = {
+        "manager": "kube-controller-manager",
+        "operation": "Update",
+        "subresource": "status",
+        "time": told,
+    }
+    found[SET]["metadata"]["managedFields"] = [
+        {"manager": "kubectl", "operation": "Update", "subresource": "scale"},
+        {**entry, "time": "2026-11-24T11:00:00Z"},
+        entry,
+    ]
+    return found
+
+
+def ending(ordinal: int, by: str, **meta: Any) -> Any:
+    """A pod on a node whose grace period ends, or ended, at a time."""
+    found = pod(ordinal)
+    found["metadata"] |= {"deletionTimestamp": by, **meta}
+    found["spec"]["nodeName"] = "node-a"
+    return found
+
+
 def taken(ref: Ref, **meta: Any) -> dict[Ref, Any]:
     """Something that isn't ours has the name."""
     found = children(sink(), replicas=2)
@@ -67,6 +99,16 @@ WITHOUT_SET = {ref: live for ref, live in children(sink(), replicas=2).items() i
 PAUSED = sink(meta={"annotations": {names.PAUSED: "true"}})
 PAUSED_END = sink(meta={"annotations": {names.PAUSED: "true"}, "deletionTimestamp": "2026-11-24T12:00:00Z"})
 OUTGROWN = sink(buffer={"size": "50Gi"}, batch={"maxBytes": "5Gi"})
+HANGS = (
+    "events-s3sink-1 is Terminating on node-a though its grace period ended at 2026-11-24T12:00:00Z, as when that node "
+    "is lost: only if that machine is off for good, kubectl delete pod events-s3sink-1 --force --grace-period=0, or "
+    "taint the node node.kubernetes.io/out-of-service"
+)
+NOT_MADE = (
+    "events-s3sink-1 can't be made, since 2026-11-24T12:10:00Z or longer: kubectl describe statefulset events-s3sink "
+    "says why under Events, such as a quota, an admission webhook or Pod Security that refuses pods"
+)
+GOING = sink(meta={"deletionTimestamp": "2026-11-24T12:00:00Z"}, buffer={"whenDeleted": "Retain"})
 EXPANDS = {"metadata": {"name": "fast"}, "allowVolumeExpansion": True}
 BAD_REGEX = "spec.partitioning.regex: "
 CREDENTIALS = {
@@ -144,6 +186,102 @@ CASES = (
     Case("bad config", broken(), "Ready", ("False", "ConfigInvalid")),
     Case("none wanted", observed(sink(replicas=0), replicas=0), "Ready", ("True", "ScaledToZero")),
     Case("name taken", healthy(kids=taken(SERVICE)), "Ready", ("False", "NameConflict")),
+    # ---- pods that hang, or aren't made
+    Case(
+        "a pod that ends in its time",
+        healthy(pods=[pod(0), ending(1, "2026-11-24T12:29:30Z")]),
+        "Ready",
+        ("False", "PodEnding"),
+        "1 of 2 ingesters are ready; events-s3sink-1 is ending",
+    ),
+    Case(
+        "one that should have ended long ago",
+        healthy(pods=[pod(0), ending(1, "2026-11-24T12:00:00Z")]),
+        "Ready",
+        ("False", "PodStuckTerminating"),
+        f"1 of 2 ingesters are ready; {HANGS}",
+    ),
+    Case(
+        "it holds up a rollout",
+        healthy(kids=kids(updatedReplicas=1), pods=[pod(0), ending(1, "2026-11-24T12:00:00Z")]),
+        "Reconciling",
+        ("True", "RollingOut"),
+        f"1 of 2 ingesters run what was applied last; {HANGS}",
+    ),
+    Case(
+        "one that isn't wanted any more, and was emptied before",
+        healthy(
+            sink(replicas=1),
+            kids=shrunk(),
+            claims=[claim(0), claim(1, drain="7", drained="uid-of-pod-1/7")],
+            pods=[pod(0), ending(1, "2026-11-24T12:00:00Z")],
+        ),
+        "Reconciling",
+        ("True", "ScalingDown"),
+        f"2 replicas become 1; {HANGS}",
+    ),
+    Case(
+        "it holds up a deletion",
+        healthy(GOING, kids={}, pods=[ending(1, "2026-11-24T12:00:00Z")]),
+        "Ready",
+        ("False", "Deleting"),
+        f"pods and Jobs are ending; {HANGS}",
+    ),
+    Case(
+        "finalizers hold it",
+        healthy(pods=[pod(0), ending(1, "2026-11-24T12:00:00Z", finalizers=["a.example/b", "c"])]),
+        "Ready",
+        ("False", "PodStuckTerminating"),
+        "1 of 2 ingesters are ready; events-s3sink-1 is Terminating on node-a though its grace period ended at "
+        "2026-11-24T12:00:00Z: it is held by its finalizers a.example/b, c; see who set them",
+    ),
+    Case(
+        "a pod that can't be made",
+        healthy(kids=not_made(), pods=[pod(0)]),
+        "Ready",
+        ("False", "PodsNotCreated"),
+        f"1 of 2 ingesters are ready; {NOT_MADE}",
+    ),
+    Case(
+        "it waits for a person",
+        healthy(kids=not_made(), pods=[pod(0)]),
+        "Stalled",
+        ("True", "PodsNotCreated"),
+        NOT_MADE,
+    ),
+    Case(
+        "what is on its way waits for it",
+        healthy(kids=not_made(), pods=[pod(0)]),
+        "Reconciling",
+        ("True", "RollingOut"),
+        f"1 of 2 ingesters run what was applied last; {NOT_MADE}",
+    ),
+    Case(
+        "one that went a moment ago",
+        healthy(kids=not_made(told="2026-11-24T12:29:30Z"), pods=[pod(0)]),
+        "Ready",
+        ("False", "PodsNotReady"),
+        "1 of 2 ingesters are ready; pods are being made",
+    ),
+    Case(
+        "a change that the controller hasn't seen",
+        healthy(kids=not_made(observedGeneration=2), pods=[pod(0)]),
+        "Ready",
+        ("False", "PodsNotReady"),
+        "1 of 2 ingesters are ready; pods are being made",
+    ),
+    Case(
+        "a pod that was made while all this was read",
+        healthy(kids=not_made(), pods=[pod(0), pod(1, ready=False)]),
+        "Stalled",
+        ("False", "NotStalled"),
+    ),
+    Case(
+        "of a sink that goes none are wanted",
+        healthy(GOING, kids=not_made(), pods=[pod(0)]),
+        "Stalled",
+        ("False", "NotStalled"),
+    ),
     # ---- Reconciling
     Case("nothing to do", healthy(), "Reconciling", ("False", "UpToDate")),
     Case("made", observed(kids={}), "Reconciling", ("True", "Creating")),

@@ -380,6 +380,24 @@ class TestOrphans:
         starts = job_pod(1, phase="Pending", conditions=[])
         assert condition(self.plan(runs, job_pods=(starts,)), "Draining")["reason"] == "Draining"
 
+    def test_a_job_without_a_pod_says_where_the_reason_is(self) -> None:
+        runs = job(1, epoch="7", applied_hash=self.made())
+        assert condition(self.plan(runs, now=NOON.replace(second=30)), "Draining")["reason"] == "Draining"
+        assert condition(self.plan(runs, now=NOON.replace(minute=2)), "Draining")["message"] == (
+            "volume 1: the Job drain-events-s3sink-1 has no pod: kubectl describe job drain-events-s3sink-1 says why "
+            "under Events"
+        )
+
+    @pytest.mark.parametrize("is_job_ending", [False, True])
+    def test_a_pod_of_a_job_that_can_t_end_is_told(self, is_job_ending: bool) -> None:
+        runs, hangs = job(1, epoch="7", applied_hash=self.made()), job_pod(1)
+        hangs["metadata"]["deletionTimestamp"] = "2026-11-24T11:00:00Z"
+        if is_job_ending:
+            runs["metadata"]["deletionTimestamp"] = "2026-11-24T11:00:00Z"
+        told = condition(self.plan(runs, job_pods=(hangs,)), "Draining")
+        assert told["reason"] == "Blocked"
+        assert "drain-events-s3sink-1-x7k2p is Terminating on its node though" in told["message"]
+
     def test_a_job_that_is_done_is_the_proof(self) -> None:
         assert self.told(job(1, epoch="7", ended="Complete")) == [f"{self.EPOCH} drained=uid-of-job-1/7"]
 

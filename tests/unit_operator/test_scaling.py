@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from s3sink_operator.state import Delete, Drain, Observed, Report, Resume
 
 from tests.rig.observations import children, claim, job, observed, pod, report, sink
 
+NOW = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)
+"""Pods that end were to do so half a minute ago."""
 REQUESTED = {names.DRAIN: "requested/7"}
 
 
@@ -21,7 +24,7 @@ def proven(by: str) -> dict[str, str]:
 
 
 def decide(seen: Observed, desired: int, policy: Any = "DeleteAfterDrain") -> Scaling:
-    return scale(fleet_of(seen), desired, policy, seen.pods)
+    return scale(fleet_of(seen), desired, policy, seen.pods, NOW)
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,21 @@ CASES = (
             conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}],
         ),
         marks=REQUESTED,
-        blocked="events-s3sink-1 can't be asked: events-s3sink-1 can't end on its node, which doesn't answer: if that "
-        "node is off for good, taint it node.kubernetes.io/out-of-service or delete events-s3sink-1 with --force",
+        blocked="events-s3sink-1 can't be asked: events-s3sink-1 can't end on its node, which doesn't answer: only "
+        "if that machine is off for good, kubectl delete pod events-s3sink-1 --force --grace-period=0, or taint the "
+        "node node.kubernetes.io/out-of-service",
+    ),
+    Case(
+        "a pod that should have ended long ago",
+        Phase.DRAINING,
+        2,
+        claim=claim(1, drain="7"),
+        pod=pod(1, ending=True)
+        | {"metadata": pod(1)["metadata"] | {"deletionTimestamp": "2026-11-24T11:58:00Z"}},
+        marks=REQUESTED,
+        blocked="events-s3sink-1 can't be asked: events-s3sink-1 is Terminating on its node though its grace period "
+        "ended at 2026-11-24T11:58:00Z, as when that node is lost: only if that machine is off for good, kubectl "
+        "delete pod events-s3sink-1 --force --grace-period=0, or taint the node node.kubernetes.io/out-of-service",
     ),
     Case(
         "a pod that is ending is waited for",
@@ -468,7 +484,7 @@ def test_names_and_numbers_of_others_cost_no_memory() -> None:
     fleet = fleet_of(observed(sink(), kids=kids))
     assert (fleet.replicas, len(fleet.slots)) == (MOST_ORDINALS, MOST_ORDINALS)
     # All the way back, as none of them has a pod or a volume.
-    assert scale(fleet, 2, "Retain", ()).replicas == 2
+    assert scale(fleet, 2, "Retain", (), NOW).replicas == 2
 
 
 def test_a_claim_of_almost_that_name_is_somebody_else_s() -> None:

@@ -8,7 +8,7 @@ it. Messages hold no figure that changes with each look, or every look would wri
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from s3sink_operator import names
@@ -41,7 +41,7 @@ def ready(facts: Facts) -> Condition:
     the column REASON."""
     count = f"{facts.ready} of {facts.desired} ingesters are ready"
     if facts.deletion is not None:
-        return Condition("Ready", "False", "Deleting", facts.deletion.message)
+        return Condition("Ready", "False", "Deleting", _with_hold_ups(facts.deletion.message, facts))
     if facts.conflicts:
         return Condition("Ready", "False", "NameConflict", "; ".join(facts.conflicts))
     if facts.problems:
@@ -66,7 +66,12 @@ def ready(facts: Facts) -> Condition:
 
 
 def reconciling(facts: Facts) -> Condition:
-    """Something is on its way and goes on by itself."""
+    """Something is on its way and goes on by itself, unless a pod holds it up."""
+    step = _step(facts)
+    return replace(step, message=_with_hold_ups(step.message, facts)) if step.status == "True" else step
+
+
+def _step(facts: Facts) -> Condition:
     if facts.is_paused:
         return Condition("Reconciling", "False", "Paused", "nothing is changed")
     if facts.deletion is not None:
@@ -81,8 +86,9 @@ def reconciling(facts: Facts) -> Condition:
         )
         return Condition("Reconciling", "True", "Creating", what)
     rollout = facts.rollout
-    if facts.fleet.replicas > facts.desired:
-        text = f"{facts.fleet.replicas} replicas become {facts.desired}"
+    replicas = max(facts.fleet.replicas, rollout.replicas)
+    if replicas > facts.desired:
+        text = f"{replicas} replicas become {facts.desired}"
         return Condition("Reconciling", "True", "ScalingDown", text)
     if facts.fleet.replicas < facts.desired:
         text = "; ".join((f"{facts.fleet.replicas} replicas become {facts.desired}", *facts.scaling.holds))
@@ -213,6 +219,10 @@ ALL: Final[tuple[Callable[[Facts], Condition], ...]] = (
     storage_resized,
     reconciliation_paused,
 )
+
+
+def _with_hold_ups(message: str, facts: Facts) -> str:
+    return "; ".join((message, *facts.held_up))
 
 
 def _problems(facts: Facts) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from s3sink_operator.planner.deletion import Deletion
 from s3sink_operator.planner.fleet import Fleet, is_pod_ready, is_terminating
 from s3sink_operator.planner.growth import Growth
-from s3sink_operator.planner.pods import Trouble, trouble_of
+from s3sink_operator.planner.pods import Trouble, is_hanging, not_made, trouble_of
 from s3sink_operator.planner.references import Problem
 from s3sink_operator.planner.scaling import Scaling
 from s3sink_operator.planner.wishes import Wishes
@@ -30,6 +31,8 @@ class Rollout:
 class Facts:
     """See each type."""
 
+    now: datetime
+    """UTC."""
     fleet: Fleet
     wishes: Wishes
     problems: tuple[Problem, ...]
@@ -85,15 +88,28 @@ class Facts:
 
     @property
     def troubles(self) -> tuple[Trouble, ...]:
-        """Of the wanted ingesters; those that won't pass by themselves first."""
+        """Of the wanted ingesters; those that won't pass by themselves first, and of these the pods that are there."""
         found = [
             trouble
             for slot in self.fleet.slots.values()
             if slot.ordinal < self.desired
             and slot.pod is not None
-            and (trouble := trouble_of(slot.pod, slot.report)) is not None
+            and (trouble := trouble_of(slot.pod, slot.report, self.now)) is not None
         ]
+        if self.deletion is None and (missing := not_made(self.fleet, self.now)) is not None:
+            found.append(missing)
         return tuple(sorted(found, key=lambda trouble: not trouble.needs_help))
+
+    @property
+    def held_up(self) -> tuple[str, ...]:
+        """What keeps anything that goes on from going on: pods, also such that aren't wanted, that don't end; pods that
+        can't be made."""
+        pods = (
+            pod for slot in self.fleet.slots.values() for pod in (slot.pod, slot.job_pod) if pod is not None
+        )
+        hanging = (trouble_of(pod, None, self.now) for pod in pods if is_hanging(pod, self.now))
+        missing = not_made(self.fleet, self.now) if self.deletion is None else None
+        return tuple(trouble.message for trouble in (*hanging, missing) if trouble is not None)
 
 
 def rollout_of(stateful_set: Object | None) -> Rollout:

@@ -15,7 +15,7 @@ from typing import Final
 
 from s3sink_operator import names
 from s3sink_operator.planner.fleet import Slot, condition, is_terminating, time_of, uid_of
-from s3sink_operator.planner.pods import trouble_of
+from s3sink_operator.planner.pods import PATIENCE, is_hanging, trouble_of
 from s3sink_operator.planner.scaling import Phase, Verdict, cant_upload
 from s3sink_operator.state import Apply, Delete, Object, ref_of
 
@@ -39,7 +39,8 @@ def empty(verdict: Verdict, build: JobBuilder | None, now: datetime, *, may_rema
     if slot.job is None:
         return _start(verdict, build, epoch)
     if is_terminating(slot.job):
-        return verdict
+        is_held = slot.job_pod is not None and is_hanging(slot.job_pod, now)
+        return replace(verdict, blocked=_stuck(slot, slot.job, now) if is_held else None)
     if not _is_for(slot.job, slot.claim, epoch):
         return replace(verdict, actions=(_delete(slot.job, "it was made for an earlier drain"),))
     if _has(slot.job, "Complete"):
@@ -54,17 +55,26 @@ def empty(verdict: Verdict, build: JobBuilder | None, now: datetime, *, may_rema
         return _failed(verdict, slot.job, now)
     if may_remake and build is not None and _hash(build(slot.ordinal, epoch)) != _hash(slot.job):
         return replace(verdict, actions=(_delete(slot.job, "what it runs has changed"),))
-    return replace(verdict, phase=Phase.DRAINING, blocked=_stuck(slot, slot.job["metadata"]["name"]))
+    return replace(verdict, phase=Phase.DRAINING, blocked=_stuck(slot, slot.job, now))
 
 
-def _stuck(slot: Slot, job: str) -> str | None:
+def _stuck(slot: Slot, job: Object, now: datetime) -> str | None:
     """Why a Job that hasn't ended makes no progress: its ingester tries for ever."""
+    meta = job["metadata"]
+    name = meta["name"]
     if slot.job_report is not None and slot.job_report.destination_ok is False:
-        return cant_upload(f"the Job {job}", slot.job_report)
-    trouble = None if slot.job_pod is None else trouble_of(slot.job_pod, None)
+        return cant_upload(f"the Job {name}", slot.job_report)
+    if slot.job_pod is None:
+        is_new = now - time_of(meta["creationTimestamp"]) < PATIENCE
+        return (
+            None
+            if is_new
+            else f"the Job {name} has no pod: kubectl describe job {name} says why under Events"
+        )
+    trouble = trouble_of(slot.job_pod, None, now)
     if trouble is None or trouble.reason in _PASSING:
         return None
-    return f"the Job {job} makes no progress: {trouble.message}"
+    return f"the Job {name} makes no progress: {trouble.message}"
 
 
 def _start(verdict: Verdict, build: JobBuilder | None, epoch: str) -> Verdict:

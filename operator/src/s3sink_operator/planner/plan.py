@@ -107,7 +107,7 @@ def plan(
 def _keep(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
     """The sink as it is to be."""
     observed, fleet, wishes = scene.observed, scene.fleet, scene.wishes
-    scaled = scaling.scale(fleet, wishes.replicas, wishes.when_scaled, observed.pods)
+    scaled = scaling.scale(fleet, wishes.replicas, wishes.when_scaled, observed.pods, scene.now)
     scaled = _with_jobs(scene, scaled)
     compared = _children(scene, scaled.replicas)
     grown = growth.grow(
@@ -135,7 +135,7 @@ def _end(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
     """The sink as it goes: scaled down to none, and its children kept as they are to be until then, since what a drain
     waits for may be a change of the spec."""
     observed, fleet, wishes = scene.observed, scene.fleet, scene.wishes
-    scaled = _with_jobs(scene, scaling.scale(fleet, 0, "Retain", observed.pods))
+    scaled = _with_jobs(scene, scaling.scale(fleet, 0, "Retain", observed.pods, scene.now))
     rendered = _render(scene, scaled.replicas)
     deletion = dismantle(fleet, observed, wishes.when_deleted, scaled.verdicts, rendered)
     facts = _facts(scene, scaled, deletion=deletion)
@@ -325,6 +325,7 @@ def _facts(
 ) -> Facts:
     annotations: Mapping[str, str] = scene.observed.sink["metadata"].get("annotations") or {}
     return Facts(
+        now=scene.now,
         fleet=scene.fleet,
         wishes=scene.wishes,
         problems=scene.problems,

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
 from s3sink_operator import names
 from s3sink_operator.planner.fleet import Fleet, Slot, is_mounted, is_terminating, uid_of
-from s3sink_operator.planner.pods import is_node_lost, trouble_of
+from s3sink_operator.planner.pods import is_hanging, trouble_of
 from s3sink_operator.state import Action, Delete, Drain, Object, Report, Resume, ref_of
 
 
@@ -84,11 +85,11 @@ Policy = Literal["DeleteAfterDrain", "Retain"]
 CLEARED: Final[Mapping[str, str]] = {}
 
 
-def scale(fleet: Fleet, desired: int, policy: Policy, pods: tuple[Object, ...]) -> Scaling:
-    """Decide. ``pods``: all that may have one of the volumes mounted."""
+def scale(fleet: Fleet, desired: int, policy: Policy, pods: tuple[Object, ...], now: datetime) -> Scaling:
+    """Decide. ``pods``: all that may have one of the volumes mounted. ``now``: UTC."""
     epoch = str(fleet.sink["metadata"].get("generation", 1))
     verdicts = {
-        ordinal: _verdict(slot, desired, policy, epoch, pods) for ordinal, slot in fleet.slots.items()
+        ordinal: _verdict(slot, desired, policy, epoch, pods, now) for ordinal, slot in fleet.slots.items()
     }
     return Scaling(
         replicas=_replicas(fleet.replicas, desired, verdicts),
@@ -106,15 +107,17 @@ def _replicas(live: int, desired: int, verdicts: Mapping[int, Verdict]) -> int:
     return replicas
 
 
-def _verdict(slot: Slot, desired: int, policy: Policy, epoch: str, pods: tuple[Object, ...]) -> Verdict:
+def _verdict(
+    slot: Slot, desired: int, policy: Policy, epoch: str, pods: tuple[Object, ...], now: datetime
+) -> Verdict:
     if slot.ordinal < desired:
-        return _doomed(slot, epoch) if slot.has_live_pod and slot.is_claim_ending else _wanted(slot)
+        return _doomed(slot, epoch, now) if slot.has_live_pod and slot.is_claim_ending else _wanted(slot)
     if not slot.is_ours:
         return Verdict(slot=slot, phase=Phase.ORPHANED)
     if slot.was_never_bound:
         return _never_bound(slot, reclaim=policy == "DeleteAfterDrain" and desired > 0)
     if slot.has_replica or slot.pod is not None:
-        return _draining(slot, epoch)
+        return _draining(slot, epoch, now)
     if slot.claim is None or slot.proof is None:
         return Verdict(
             slot=slot,
@@ -149,10 +152,10 @@ def _wanted(slot: Slot) -> Verdict:
     )
 
 
-def _doomed(slot: Slot, epoch: str) -> Verdict:
+def _doomed(slot: Slot, epoch: str, now: datetime) -> Verdict:
     """Somebody deleted the claim of a pod that is wanted: its volume goes as soon as the pod ends. It is emptied first;
     then the pod ends, and comes back with a new volume."""
-    verdict = _draining(slot, epoch)
+    verdict = _draining(slot, epoch, now)
     if not verdict.is_released or slot.pod is None:
         return verdict
     why = "its volume claim was deleted; a new one is made once it is gone"
@@ -167,7 +170,7 @@ def _never_bound(slot: Slot, *, reclaim: bool) -> Verdict:
     return Verdict(slot=slot, phase=Phase.DRAINED, actions=actions, is_released=True)
 
 
-def _draining(slot: Slot, epoch: str) -> Verdict:
+def _draining(slot: Slot, epoch: str, now: datetime) -> Verdict:
     """Cordon, flush, prove; with a proof, the replica may go."""
     epoch = slot.requested or epoch
     requested = {names.DRAIN: f"requested/{epoch}"}
@@ -194,7 +197,7 @@ def _draining(slot: Slot, epoch: str) -> Verdict:
         marks=requested,
         why=f"ordinal {slot.ordinal} isn't wanted: its volume is emptied first",
         actions=_tell(slot, epoch),
-        blocked=_blocked(slot, epoch),
+        blocked=_blocked(slot, epoch, now),
     )
 
 
@@ -213,14 +216,14 @@ def _tell(slot: Slot, epoch: str) -> tuple[Action, ...]:
     return (Drain(slot.report.pod, uid_of(slot.pod), _address(slot.pod), epoch, why),)
 
 
-def _blocked(slot: Slot, epoch: str) -> str | None:
-    if slot.pod is None or (is_terminating(slot.pod) and not is_node_lost(slot.pod)):
+def _blocked(slot: Slot, epoch: str, now: datetime) -> str | None:
+    if slot.pod is None or (is_terminating(slot.pod) and not is_hanging(slot.pod, now)):
         return None  # a new one comes, or a Job
     name, report = slot.pod["metadata"]["name"], slot.report
     if slot.claim is None:
         return f"{name}: no volume claim of it has the label {names.SINK_LABEL}; put it back"
     if report is None:
-        trouble = trouble_of(slot.pod, None)
+        trouble = trouble_of(slot.pod, None, now)
         return f"{name} can't be asked" + (f": {trouble.message}" if trouble is not None else "")
     if report.destination_ok is False:
         return cant_upload(name, report)
