@@ -541,7 +541,6 @@ PODS: Final = (
         "set by the operator; take out those that begin with s3sink.dev/ or app.kubernetes.io/",
     ),
     Case("CPUs as a number", {"spec.podTemplate.resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}),
-    Case("a label of one's own", {"spec.podTemplate.labels": {"team": "data"}}),
     Case(
         "the pod's name as a variable",
         {"spec.podTemplate.env": [{"name": "POD_NAME", "value": "x"}]},
@@ -579,4 +578,87 @@ PODS: Final = (
         'supported values: "Auto", "Disabled"',
     ),
 )  # fmt: skip
-CASES: Final = (*NAMES, *DESTINATION, *SOURCE, *PARTITIONING, *BATCH, *OBJECT, *BUFFER, *PODS)
+LABELS: Final = (
+    Case("a label of one's own", {"spec.podTemplate.labels": {"team": "data"}}),
+    Case(
+        "the longest label",
+        {"spec.podTemplate.labels": {f"{'d' * 253}/{'n' * 63}": "v" * 63, "a.B-c_1": ""}},
+    ),
+    Case(
+        "a label whose name has a space",
+        {"spec.podTemplate.labels": {"team": "data", "cost center": "7"}},
+        "no label has such a name: cost center; write at most 63 letters, digits,",
+    ),
+    Case(
+        "a label whose name is too long",
+        {"spec.podTemplate.labels": {"n" * 64: ""}},
+        f"no label has such a name: {'n' * 64}; write at most 63",
+    ),
+    Case(
+        "a label whose domain is too long",
+        {"spec.podTemplate.labels": {f"{'d' * 254}/n": ""}},
+        "no label has such a name: ddd",
+    ),
+    Case(
+        "a label whose domain has capitals",
+        {"spec.podTemplate.labels": {"Example.com/team": ""}},
+        "no label has such a name: Example.com/team; write",
+    ),
+    Case(
+        "a label with two slashes",
+        {"spec.podTemplate.labels": {"a/b/c": ""}},
+        "no label has such a name: a/b/c; write",
+    ),
+    Case(
+        "a label without a name", {"spec.podTemplate.labels": {"": "x"}}, "no label has such a name: ; write"
+    ),
+    Case(
+        "a label whose value is an address",
+        {"spec.podTemplate.labels": {"team": "data", "owner": "data@example.com"}},
+        "no label has such a value as that of: owner; write at most 63 letters, digits,",
+    ),
+    Case(
+        "a label whose value is too long",
+        {"spec.podTemplate.labels": {"team": "v" * 64}},
+        "spec.podTemplate.labels.team: Too long: may not be more than 63",
+    ),
+    Case(
+        "a label of what is made for Prometheus with a space",
+        {"spec.monitoring.labels": {"release": "kube prometheus"}},
+        "no label has such a value as that of: release; write",
+    ),
+    Case("nodes of one kind", {"spec.podTemplate.nodeSelector": {"kubernetes.io/arch": "arm64", "gpu": ""}}),
+    Case(
+        "nodes by an expression",
+        {"spec.podTemplate.nodeSelector": {"pool": "!spot"}},
+        "no label has such a value as that of: pool; write",
+    ),
+    Case(
+        "nodes by a label that none has",
+        {"spec.podTemplate.nodeSelector": {"node pool": "a"}},
+        "no label has such a name: node pool; write",
+    ),
+    Case(
+        "annotations of any text",
+        {
+            "spec.podTemplate.annotations": {"Example.com/note": "anything: é, {}", "empty": ""},
+            "spec.service.annotations": {"service.beta.kubernetes.io/aws-load-balancer-type": "external"},
+        },
+    ),
+    Case(
+        "an annotation whose name ends in a slash",
+        {"spec.podTemplate.annotations": {"example.com/": "x"}},
+        "no annotation has such a name: example.com/; write",
+    ),
+    Case(
+        "an annotation of the Service with a colon",
+        {"spec.service.annotations": {"aws:type": "external"}},
+        "no annotation has such a name: aws:type; write",
+    ),
+    Case(
+        "an annotation of the Service that is the operator's",
+        {"spec.service.annotations": {"s3sink.dev/applied-hash": "x"}},
+        "set by the operator; take out those that begin with s3sink.dev/ or app.kubernetes.io/",
+    ),
+)
+CASES: Final = (*NAMES, *DESTINATION, *SOURCE, *PARTITIONING, *BATCH, *OBJECT, *BUFFER, *PODS, *LABELS)

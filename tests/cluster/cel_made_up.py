@@ -33,3 +33,13 @@ ENDPOINTS = st.lists(
     ),
     max_size=5,
 ).map("".join)  # fmt: skip
+
+LABEL_NAMES = st.lists(
+    st.sampled_from(
+        ["a", "B", "9", "-", "_", ".", "/", " ", "é", "example.com/", "Example.com/", "n" * 61, "d" * 250]
+    ),
+    max_size=5,
+).map("".join)  # fmt: skip
+LABEL_VALUES = st.lists(
+    st.sampled_from(["a", "B", "9", "-", "_", ".", "/", " ", "é", "v" * 61]), max_size=4
+).map("".join)

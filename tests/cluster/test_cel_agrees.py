@@ -9,8 +9,18 @@ from s3sink_operator.errors import SpecError
 from s3sink_operator.spec import parse
 
 from tests.cluster.cel_cases import Case, Change, key
-from tests.cluster.cel_made_up import BUCKETS, ENDPOINTS, NAMES, POINTERS, REGEXES, TEMPLATES
+from tests.cluster.cel_made_up import (
+    BUCKETS,
+    ENDPOINTS,
+    LABEL_NAMES,
+    LABEL_VALUES,
+    NAMES,
+    POINTERS,
+    REGEXES,
+    TEMPLATES,
+)
 from tests.cluster.cel_table import answer
+from tests.rig.kubeapi import CONFIG_MAPS, ApiError
 
 if TYPE_CHECKING:
     from tests.rig.controlplane import ControlPlane
@@ -63,6 +73,28 @@ def test_destinations(control_plane: ControlPlane, bucket: str, endpoint: str) -
     agree(control_plane, {"spec.destination.bucket": "events", "spec.destination.endpoint": endpoint})
 
 
+def kubernetes_takes(control_plane: ControlPlane, **metadata: dict[str, str]) -> bool:
+    """Whether an object may have these labels or annotations."""
+    manifest = {"metadata": {"name": "labelled", **metadata}}
+    try:
+        control_plane.api.request("POST", CONFIG_MAPS.path("default"), manifest, dryRun="All")
+    except ApiError:
+        return False
+    return True
+
+
+@asked
+@given(name=LABEL_NAMES, value=LABEL_VALUES)
+def test_labels_and_annotations_are_those_of_kubernetes(
+    control_plane: ControlPlane, name: str, value: str
+) -> None:
+    entry = {name: value}
+    for kind, field in (("labels", "podTemplate.nodeSelector"), ("annotations", "service.annotations")):
+        agree(control_plane, {f"spec.{field}": entry})
+        said = answer(control_plane, Case("", {f"spec.{field}": entry}))
+        assert (said == "") == kubernetes_takes(control_plane, **{kind: entry}), said
+
+
 def test_the_longest_values_can_be_judged(control_plane: ControlPlane) -> None:
     """Rules have a budget at run time too."""
     groups = "".join(f"(?P<f{number}>.)" for number in range(90))
@@ -76,6 +108,8 @@ def test_the_longest_values_can_be_judged(control_plane: ControlPlane) -> None:
         "spec.object.errorPrefix": "e/" * 200 + "{reason}/",
         "spec.podTemplate.labels": {f"{'l' * 200}{number}/x": "y" * 63 for number in range(64)},
         "spec.podTemplate.annotations": {f"{'l' * 200}{number}/x": "y" * 4096 for number in range(64)},
+        "spec.podTemplate.nodeSelector": {f"{'l' * 200}{number}/x": "y" * 63 for number in range(64)},
+        "spec.service.annotations": {f"{'l' * 200}{number}/x": "y" * 2048 for number in range(64)},
         "spec.podTemplate.imagePullSecrets": [
             {"name": f"{number}" + "a." * 125 + "a"} for number in range(10, 26)
         ],

@@ -86,6 +86,30 @@ def test_every_problem_is_told_at_once() -> None:
     ]
 
 
+def test_labels_that_kubernetes_would_refuse() -> None:
+    manifest = sink(
+        podTemplate={
+            "labels": {"cost center": "7", "s3sink.dev/a b": "", "n" * 64: "", "fits": "v" * 63},
+            "annotations": {"Example.com/note": "any text: é", "a/b/c": ""},
+            "nodeSelector": {"pool": "!spot", "app.kubernetes.io/name": "x"},
+        },
+        service={"annotations": {"aws:type": "nlb", "app.kubernetes.io/name": "x"}},
+        monitoring={"labels": {"release": "v" * 64}},
+    )
+    text = "letters, digits, '-', '_' and '.', beginning and ending with a letter or digit"
+    name = f"write at most 63 {text}; a domain may stand before it, as in example.com/team"
+    assert problems(manifest) == [
+        f"spec.podTemplate.nodeSelector.pool: '!spot' is not the value of a label; write at most 63 {text}",
+        f"spec.podTemplate.labels: 'cost center' is not the name of a label; {name}",
+        "spec.podTemplate.labels: 's3sink.dev/a b' is set by the operator; take it out",
+        f"spec.podTemplate.labels: '{'n' * 64}' is not the name of a label; {name}",
+        f"spec.podTemplate.annotations: 'a/b/c' is not the name of an annotation; {name}",
+        f"spec.service.annotations: 'aws:type' is not the name of an annotation; {name}",
+        "spec.service.annotations: 'app.kubernetes.io/name' is set by the operator; take it out",
+        "spec.monitoring.labels.release: has 64 characters; at most 63 are allowed",
+    ]
+
+
 def test_what_is_missing() -> None:
     assert problems({"metadata": {"name": "a"}, "spec": {"autoscaling": {"minReplicas": 2}}}) == [
         "spec.destination: is needed; write it",

@@ -30,7 +30,7 @@ LIST_TYPES: Final[Mapping[str, Schema]] = {
 MAY_BE_EMPTY: Final = ("destination.encryption",)
 """Groups with a needed field that may be written as ``{}`` all the same, for "not set"."""
 LONGEST_VALUE: Final = 4096
-"""Of a mapping's values that have no limit of their own: labels, annotations, node selectors."""
+"""Of a mapping's values that have no limit of their own: those of annotations."""
 _SCALARS: Final[Mapping[type, Schema]] = {
     str: {"type": "string"},
     int: {"type": "integer", "format": "int32"},

@@ -7,7 +7,7 @@ what to write instead.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +144,30 @@ class Bounded:
         if len(entries) > self.most:
             raise ValueError(f"has {len(entries)} entries; at most {self.most} are allowed")
         return entries
+
+
+@dataclass(frozen=True)
+class Named:
+    """A mapping whose names ``judges`` accept: each raises ValueError that says what to write instead."""
+
+    judges: tuple[Callable[[str], None], ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._validate, handler(source))
+
+    def _validate(self, entries: Mapping[str, Any]) -> Mapping[str, Any]:
+        problems = [problem for name in entries for problem in self._problems(name)]
+        if problems:
+            raise ValueError(*problems)
+        return entries
+
+    def _problems(self, name: str) -> Sequence[str]:
+        for judge in self.judges:
+            try:
+                judge(name)
+            except ValueError as error:
+                return error.args  # one mistake, one message
+        return ()
 
 
 @dataclass(frozen=True)

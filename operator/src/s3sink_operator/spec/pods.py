@@ -11,20 +11,9 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 MAX_REPLICAS: Final = 1000
-OUR_PREFIXES: Final = ("s3sink.dev/", "app.kubernetes.io/")
-"""Labels and annotations that begin so are the operator's: selectors and tools go by them."""
 OUR_ENV: Final = ("POD_NAME", "POD_UID")
 CREDENTIAL_ENV: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 PERCENT_PATTERN: Final = r"(100|[1-9]?[0-9])%"
-
-
-def strange_keys(keys: Iterable[str]) -> None:
-    """Labels or annotations of pods and other children. Raises ValueError for each that is the operator's."""
-    problems = [
-        f"{key!r} is set by the operator; take it out" for key in keys if key.startswith(OUR_PREFIXES)
-    ]
-    if problems:
-        raise ValueError(*problems)
 
 
 def env_problems(env: Iterable[Mapping[str, Any]], has_secret: bool) -> Iterable[str]:

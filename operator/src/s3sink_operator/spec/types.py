@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
-from s3sink_operator.spec import patterns, pods, shapes, templates
-from s3sink_operator.spec.kinds import Bounded, Duration, Embedded, Later, Size, Text, Whole
+from s3sink_operator.spec import labels, patterns, pods, shapes, templates
+from s3sink_operator.spec.kinds import Bounded, Duration, Embedded, Later, Named, Size, Text, Whole
 from s3sink_operator.units import parse_size
 
 USABLE_PERCENT = 92
@@ -26,6 +26,10 @@ PARQUET_LATER = "Parquet is planned, but not in this version; write 'Lines'"
 
 ObjectName = Annotated[str, Text("name", shapes.object_name, 253, optional=False)]
 OptionalObjectName = Annotated[str, Text("name", shapes.object_name, 253)]
+LabelValue = Annotated[str, Text("label's value", labels.label_value, labels.LONGEST_VALUE)]
+Labels = Annotated[dict[str, LabelValue], Bounded(64), Named((labels.label_name,))]
+AddedLabels = Annotated[dict[str, LabelValue], Bounded(64), Named((labels.not_ours, labels.label_name))]
+AddedAnnotations = Annotated[dict[str, str], Bounded(64), Named((labels.not_ours, labels.annotation_name))]
 
 
 def usable_bytes(size: str) -> int:
@@ -253,7 +257,7 @@ class PodTemplate(Model):
     resources: Annotated[dict[str, Any], Embedded("ResourceRequirements")] = {}
     """Requests and limits of the container."""
 
-    node_selector: Annotated[dict[str, str], Bounded(64)] = {}
+    node_selector: Labels = {}
     """Labels of the nodes that pods may run on."""
 
     tolerations: Annotated[list[dict[str, Any]], Bounded(64), Embedded("Toleration")] = []
@@ -267,10 +271,10 @@ class PodTemplate(Model):
     ) = None
     """How pods are spread. Left out: over zones and nodes as well as they go; an empty list: not at all."""
 
-    labels: Annotated[dict[str, str], Bounded(64)] = {}
+    labels: AddedLabels = {}
     """Labels of the pods, besides the operator's own."""
 
-    annotations: Annotated[dict[str, str], Bounded(64)] = {}
+    annotations: AddedAnnotations = {}
     """Annotations of the pods, besides the operator's own."""
 
     priority_class_name: OptionalObjectName = ""
@@ -289,12 +293,6 @@ class PodTemplate(Model):
     env: Annotated[list[dict[str, Any]], Bounded(100), Embedded("EnvVar")] = []
     """Environment of the container, such as `AWS_CA_BUNDLE` or `HTTPS_PROXY`."""
 
-    @field_validator("labels", "annotations")
-    @classmethod
-    def _not_ours(cls, entries: dict[str, str]) -> dict[str, str]:
-        pods.strange_keys(entries)
-        return entries
-
 
 class Service(Model):
     """The Service that clients send to, round-robin."""
@@ -305,8 +303,8 @@ class Service(Model):
     port: Annotated[int, Whole(1, 65_535)] = 80
     """Port of the Service."""
 
-    annotations: Annotated[dict[str, str], Bounded(64)] = {}
-    """Annotations of the Service, such as those of a load balancer."""
+    annotations: AddedAnnotations = {}
+    """Annotations of the Service, besides the operator's own, such as those of a load balancer."""
 
 
 class PodDisruptionBudget(Model):
@@ -352,15 +350,9 @@ class Monitoring(Model):
     dashboard: Literal["Auto", "Disabled"] = "Auto"
     """A Grafana dashboard. There is none yet in this version: `Auto` does nothing."""
 
-    labels: Annotated[dict[str, str], Bounded(64)] = {}
+    labels: AddedLabels = {}
     """Labels of the ServiceMonitor, besides the operator's own: what your Prometheus selects by, such as
     `{release: prometheus}`."""
-
-    @field_validator("labels")
-    @classmethod
-    def _not_ours(cls, entries: dict[str, str]) -> dict[str, str]:
-        pods.strange_keys(entries)
-        return entries
 
 
 class Spec(Model):

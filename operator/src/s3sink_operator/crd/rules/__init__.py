@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from s3sink_operator.crd.rules import across, destination, key, objects, pods
+from s3sink_operator.crd.rules import across, destination, key, labels, objects, pods
 from s3sink_operator.crd.rules.rule import Rule, kind_rules, matches
 from s3sink_operator.names import MAX_SINK_NAME
 from s3sink_operator.spec.parse import NAME_PATTERN
@@ -41,5 +41,6 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     **key.RULES,
     **objects.RULES,
     **pods.RULES,
+    **labels.RULES,
 }
 """By the path, below ``spec``, of the field that they stand at."""

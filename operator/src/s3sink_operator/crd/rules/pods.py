@@ -23,9 +23,6 @@ _STORAGE_CLASS_NAME = (
     ),
 )
 
-_OURS = " || ".join(f"k.startsWith('{prefix}')" for prefix in pods.OUR_PREFIXES)
-_KEYS = (Rule(f"self.all(k, !({_OURS}))", "set by the operator; take out those that begin with "
-                  f"{' or '.join(pods.OUR_PREFIXES)}"),)  # fmt: skip
 _ENV = (
     Rule(
         f"self.all(e, !(e.name in [{', '.join(text(name) for name in pods.OUR_ENV)}]))",
@@ -55,13 +52,10 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     ),
     "buffer.size": _BUFFER_SIZE,
     "buffer.storageClassName": (*object_name(optional=True), *_STORAGE_CLASS_NAME),
-    "podTemplate.labels": _KEYS,
-    "podTemplate.annotations": _KEYS,
     "podTemplate.priorityClassName": object_name(optional=True),
     "podTemplate.serviceAccountName": object_name(optional=True),
     "podTemplate.imagePullSecrets[].name": object_name(optional=False),
     "podTemplate.env": _ENV,
     "podDisruptionBudget.maxUnavailable": _MAX_UNAVAILABLE,
     "autoscaling": _AUTOSCALING,
-    "monitoring.labels": _KEYS,
 }
