@@ -1,67 +1,49 @@
-"""Over TLS the body is not hashed again for its signature: the signed digest vouches for it."""
+"""Over TLS the body is not hashed again for its signature: the signed digest vouches for it. Private authorities."""
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from s3sink_ingester.errors import StoreUnavailable
 from s3sink_ingester.objects import PutOutcome
 
+from tests.rig.certificates import Authority
 from tests.rig.flaky_proxy import flaky_proxy
 from tests.rig.object_store_contract import noise, seal
-from tests.rig.stores import Bucket, session
+from tests.rig.stores import session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from botocore.session import Session
+
+    from tests.rig.stores import Bucket
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for the loopback address, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "certificate.pem"
-    plain = serialization.NoEncryption()
-    pem = serialization.Encoding.PEM
-    path.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + signed.public_bytes(pem)
-    )
-    return path
-
-
-def tls(certificate: Path) -> ssl.SSLContext:
+def tls(authority: Authority) -> ssl.SSLContext:
+    """Of a store with a certificate of this authority."""
+    made = authority.issue("s3")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(made.certificate, made.key)
     return context
 
 
+def trusting(authority: Authority) -> Session:
+    """As if ``AWS_CA_BUNDLE`` named its certificate."""
+    made = session()
+    made.set_config_variable("ca_bundle", str(authority.path))
+    return made
+
+
 @pytest.mark.parametrize("size", [300_000, 11 << 20])
-def test_puts_over_tls(versity_bucket: Bucket, certificate: Path, size: int) -> None:
-    trusting = session()
-    trusting.set_config_variable("ca_bundle", str(certificate))
+def test_puts_over_tls(versity_bucket: Bucket, tmp_path: Path, size: int) -> None:
+    authority = Authority(tmp_path)
     obj = seal(versity_bucket.disk, "a/x.gz", noise(size))
-    with flaky_proxy(versity_bucket.server.endpoint, tls(certificate)) as proxy:
+    with flaky_proxy(versity_bucket.server.endpoint, tls(authority)) as proxy:
         assert proxy.endpoint.startswith("https://")
-        store = versity_bucket.new_store(proxy.endpoint, session=trusting)
+        store = versity_bucket.new_store(proxy.endpoint, session=trusting(authority))
         assert store.put(obj) is PutOutcome.CREATED
         bodies = [r for r in proxy.requests if r.operation in ("PutObject", "UploadPart")]
         assert bodies
@@ -73,10 +55,19 @@ def test_puts_over_tls(versity_bucket: Bucket, certificate: Path, size: int) -> 
     assert versity_bucket.read("a/x.gz") == noise(size)
 
 
-def test_a_certificate_that_is_not_trusted(versity_bucket: Bucket, certificate: Path) -> None:
+def test_an_authority_of_old(versity_bucket: Bucket, tmp_path: Path) -> None:
+    """Without key identifiers, which Python's own contexts ask for since 3.13, and those of botocore don't."""
+    authority = Authority(tmp_path, identified=False)
+    obj = seal(versity_bucket.disk, "a/x.gz", b"content")
+    with flaky_proxy(versity_bucket.server.endpoint, tls(authority)) as proxy:
+        store = versity_bucket.new_store(proxy.endpoint, session=trusting(authority))
+        assert store.put(obj) is PutOutcome.CREATED
+
+
+def test_a_certificate_that_is_not_trusted(versity_bucket: Bucket, tmp_path: Path) -> None:
     obj = seal(versity_bucket.disk, "a/x.gz", b"content")
     with (
-        flaky_proxy(versity_bucket.server.endpoint, tls(certificate)) as proxy,
+        flaky_proxy(versity_bucket.server.endpoint, tls(Authority(tmp_path))) as proxy,
         pytest.raises(StoreUnavailable, match="CERTIFICATE_VERIFY_FAILED") as unavailable,
     ):
         versity_bucket.new_store(proxy.endpoint).put(obj)
