@@ -29,6 +29,7 @@ from tests.rig.observations import IMAGE, NAME, NAMESPACE, children, claim, obse
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 CHILD = names.child(NAME)
 NEWER = "example.org/s3sink-ingester:2"
+REVISION = "controller-revision-hash"
 
 
 def ref(api_version: str, kind: str, name: str = CHILD) -> Ref:
@@ -69,6 +70,17 @@ def with_spec(found: dict[Ref, Any], which: Ref, **spec: Any) -> dict[Ref, Any]:
 
 def rolling(found: dict[Ref, Any]) -> dict[Ref, Any]:
     return {**found, SET: {**found[SET], "status": {**found[SET]["status"], "updatedReplicas": 1}}}
+
+
+def hanging(applied: str | None) -> Any:
+    """A StatefulSet one of whose pods is of its version `b`, and not ready. `applied`: when the operator wrote it."""
+    live = kids()[SET]
+    live["status"] |= {"currentRevision": "a", "updateRevision": "b"}
+    if applied is not None:
+        by_us = {"manager": names.FIELD_MANAGER, "operation": "Apply", "time": applied}
+        by_others = {"manager": "kubectl", "operation": "Apply", "time": "2026-11-24T11:00:00Z"}
+        live["metadata"]["managedFields"] = [by_others, by_us]
+    return live
 
 
 def no_good(**fields: Any) -> Object:
@@ -510,6 +522,38 @@ class TestUpgrading:
     )
     def test_one_that_nobody_can_roll_keeps_none_waiting(self, of: Object) -> None:
         assert not plan(healthy(of, kids=kids()), NEWER, NOW).is_upgrading
+
+    @pytest.mark.parametrize(
+        ("applied", "made", "seconds"),
+        [
+            ("2026-11-24T12:00:00Z", None, 600.0),
+            ("2026-11-24T12:05:00Z", "2026-11-24T12:00:00Z", 600.0),  # scaled meanwhile
+            ("2026-11-24T12:00:00Z", "2026-11-24T12:05:00Z", 600.0),  # a pod of it was evicted
+            (None, "2026-11-24T12:00:00Z", 600.0),
+            ("2026-11-24T12:11:00Z", None, 0.0),  # another clock
+            (None, None, None),
+        ],
+    )
+    def test_how_long_it_rolls_is_observed(
+        self, applied: str | None, made: str | None, seconds: float | None
+    ) -> None:
+        of_it = pod(1, ready=False)
+        of_it["metadata"]["labels"][REVISION] = "b" if made else "a"
+        of_it["metadata"]["creationTimestamp"] = made or "2026-11-24T11:00:00Z"
+        seen = healthy(kids={**kids(), SET: hanging(applied)}, pods=[pod(0), of_it])
+        now = NOW.replace(hour=12, minute=10)
+        assert plan(seen, IMAGE, now).rolling_seconds == seconds
+
+    def test_what_rolls_no_more_or_not_yet_has_no_time(self) -> None:
+        applied = "2026-11-24T12:00:00Z"
+        unseen, done = hanging(applied), hanging(applied)
+        unseen["status"]["observedGeneration"] = 2
+        done["status"]["currentRevision"] = "b"
+        for live in (unseen, done):
+            assert plan(healthy(kids={**kids(), SET: live}), IMAGE, NOW).rolling_seconds is None
+        outdated = healthy(sink(batch={"window": "5m"}), kids={**kids(), SET: hanging(applied)})
+        assert plan(outdated, IMAGE, NOW).rolling_seconds is None
+        assert plan(healthy(kids={**kids(), SET: hanging(applied)}), NEWER, NOW).rolling_seconds is None
 
     def test_one_that_isn_t_there(self) -> None:
         assert not plan(observed(kids={}), IMAGE, NOW).is_upgrading

@@ -218,3 +218,25 @@ def test_sinks_upgrade_one_after_the_other() -> None:
         assert allowed[:1] == ["a"]
 
     scenario(body)
+
+
+def test_after_a_restart_a_sink_that_has_hung_for_a_day_holds_up_none() -> None:
+    async def body() -> None:
+        allowed: set[str] = set()
+
+        def answer(name: str) -> Outcome:
+            may = reconciles.made[-1][2]
+            if name == "hangs":
+                return Outcome(conditions=READY, is_upgrading=True, rolling_seconds=86_400.0)
+            if may:
+                allowed.add(name)
+            return Outcome(conditions=READY, is_upgrading=not may)
+
+        reconciles = Reconciles(answer)
+        async with running(reconciles, workers=1) as service:
+            for name in ("hangs", "a", "b"):
+                service.found(("team", name))
+            await asyncio.sleep(200)
+        assert allowed == {"a", "b"}
+
+    scenario(body)

@@ -37,6 +37,8 @@ class Outcome:
     requeue_after: float | None = None
     actions: int = 0
     is_upgrading: bool = False
+    rolling_seconds: float | None = None
+    """See ``Plan``."""
     refused: str | None = None
     """What the API server refused, in its words."""
     conditions: tuple[Object, ...] = ()
@@ -71,6 +73,7 @@ async def reconcile(sink: Ref, edges: Edges, *, may_upgrade: bool = True) -> Out
         requeue_after=planned.requeue_after if refused is None else REFUSED_SECONDS,
         actions=len(planned.actions),
         is_upgrading=planned.is_upgrading,
+        rolling_seconds=planned.rolling_seconds,
         refused=refused,
         conditions=tuple(status["conditions"]),
     )

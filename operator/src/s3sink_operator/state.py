@@ -213,6 +213,8 @@ class Plan:
     """None: only at the next event or resync."""
     is_upgrading: bool = False
     """Not all of its ingesters run the operator's image yet."""
+    rolling_seconds: float | None = None
+    """How long they have been on the way to what was applied last; None if they aren't, or if nothing tells."""
 
 
 # ---- edges

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from s3sink_operator.planner import managed
 from s3sink_operator.planner.deletion import Deletion
-from s3sink_operator.planner.fleet import Fleet, is_pod_ready, is_terminating
+from s3sink_operator.planner.fleet import Fleet, is_pod_ready, is_terminating, label, time_of
 from s3sink_operator.planner.growth import Growth
-from s3sink_operator.planner.pods import Trouble, is_hanging, not_made, trouble_of
+from s3sink_operator.planner.pods import Trouble, is_hanging, is_seen, not_made, trouble_of
 from s3sink_operator.planner.references import Problem
 from s3sink_operator.planner.scaling import Scaling
 from s3sink_operator.planner.wishes import Wishes
 from s3sink_operator.state import Object, Report
+
+_REVISION_LABEL: Final = "controller-revision-hash"
+"""Of a pod: which version of the StatefulSet's template it was made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,26 @@ class Facts:
         )
 
     @property
+    def rolling_since(self) -> datetime | None:
+        """Since when pods are on the way to what was applied last. None: they aren't, or nothing tells.
+
+        A roll begins with an apply. Not every apply begins one (a number of replicas doesn't), so where a pod of the
+        version is older, it counts.
+        """
+        live = self.fleet.stateful_set
+        if live is None or self.is_outdated or self.rollout.is_done or not is_seen(live):
+            return None
+        version = (live.get("status") or {}).get("updateRevision")
+        pods = (slot.pod for slot in self.fleet.slots.values())
+        times = [
+            time_of(pod["metadata"]["creationTimestamp"])
+            for pod in pods
+            if pod is not None and version is not None and label(pod, _REVISION_LABEL) == version
+        ]
+        applied_at = managed.applied_at(live)
+        return min(times if applied_at is None else (*times, applied_at), default=None)
+
+    @property
     def reports(self) -> Mapping[str, Report]:
         """What pods say, those of drain Jobs too, by their names, in the order of their ordinals."""
         said = [one for slot in self.fleet.slots.values() for one in (slot.report, slot.job_report)]
@@ -119,7 +144,6 @@ def rollout_of(stateful_set: Object | None) -> Rollout:
     status = stateful_set.get("status") or {}
     wanted = stateful_set["spec"].get("replicas", 1)
     replicas, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
-    seen = status.get("observedGeneration", 0) >= stateful_set["metadata"].get("generation", 1)
     # A pod counts as updated when it was created. The revision becomes the current one when all are ready: until then
     # nobody knows whether the new version starts at all.
     is_current = status.get("currentRevision") == status.get("updateRevision")
@@ -127,5 +151,5 @@ def rollout_of(stateful_set: Object | None) -> Rollout:
         replicas=replicas,
         ready=status.get("readyReplicas", 0),
         updated=updated,
-        is_done=seen and is_current and replicas == updated == wanted,
+        is_done=is_seen(stateful_set) and is_current and replicas == updated == wanted,
     )

@@ -95,12 +95,14 @@ def plan(
     )
     facts, actions = _end(scene) if is_terminating(observed.sink) else _keep(scene)
     status = status_of(facts, now)
+    since = facts.rolling_since if is_current else None
     return Plan(
         actions=() if facts.is_paused else actions,
         status=status,
         events=events_of(observed.sink.get("status") or {}, status),
         requeue_after=_requeue_after(facts, status),
         is_upgrading=_is_upgrading(facts, is_current=is_current or spec is None),
+        rolling_seconds=None if since is None else max(0.0, (now - since).total_seconds()),
     )
 
 

@@ -67,10 +67,9 @@ def not_made(fleet: Fleet, now: datetime) -> Trouble | None:
     live = fleet.stateful_set
     if live is None or is_terminating(live):
         return None
-    status = live.get("status") or {}
-    seen = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 1)
+    replicas = (live.get("status") or {}).get("replicas", 0)
     since = managed.status_at(live)
-    if not seen or status.get("replicas", 0) >= fleet.replicas or since is None or now - since < PATIENCE:
+    if not is_seen(live) or replicas >= fleet.replicas or since is None or now - since < PATIENCE:
         return None
     name = live["metadata"]["name"]
     pods = [
@@ -83,6 +82,13 @@ def not_made(fleet: Fleet, now: datetime) -> Trouble | None:
         f"{name} says why under Events, such as a quota, an admission webhook or Pod Security that refuses pods"
     )
     return Trouble("PodsNotCreated", text, needs_help=True)
+
+
+def is_seen(stateful_set: Object) -> bool:
+    """Its status is about its spec as it is now."""
+    seen: int = (stateful_set.get("status") or {}).get("observedGeneration", 0)
+    generation: int = stateful_set["metadata"].get("generation", 1)
+    return seen >= generation
 
 
 def is_node_lost(pod: Object) -> bool:

@@ -111,7 +111,8 @@ class Service:
         result = "done" if outcome.refused is None else "refused"
         self._metrics.reconciled(_now() - started, result, outcome.actions)
         self._metrics.conditions(key, outcome.conditions)
-        if (following := self._turns.settle(key, outcome.is_upgrading)) is not None:
+        following = self._turns.settle(key, _now(), outcome.is_upgrading, outcome.rolling_seconds)
+        if following is not None:
             self.queue.wake(following)
         if not outcome.conditions:
             self._known.discard(key)

@@ -1,7 +1,8 @@
 """One sink after the other: who may roll its ingesters to the image of a new operator. Pure.
 
 The turn is a hint in memory: a restart of the operator, or a sink that keeps it too long, makes another one start; no
-sink ever waits for good, and none loses more than its StatefulSet lets it.
+sink ever waits for good, and none loses more than its StatefulSet lets it. How long a sink has kept it is observed, so
+that a restart doesn't begin the time of one that hangs again.
 """
 
 from __future__ import annotations
@@ -37,14 +38,21 @@ class Turns(Generic[K]):
         self._holder, self._since = key, now
         return True
 
-    def settle(self, key: K, upgrading: bool) -> K | None:
-        """What came of it. ``upgrading``: its ingesters don't all run the image yet. Returns whom to wake."""
-        if upgrading:
-            if key != self._holder and key not in self._gave_up:
+    def settle(self, key: K, now: float, upgrading: bool, rolling: float | None = None) -> K | None:
+        """What came of it. ``upgrading``: its ingesters don't all run the image yet; ``rolling``: for how many seconds
+        they have been on the way, None if they aren't. Returns whom to wake."""
+        if upgrading and key != self._holder:
+            if key not in self._gave_up:
                 self._waiting[key] = None
             return None
-        self._waiting.pop(key, None)
-        self._gave_up.pop(key, None)
+        if upgrading:
+            self._since = min(self._since, now - (rolling or 0.0))
+            if now - self._since < self.patience:
+                return None
+            self._gave_up[key] = None
+        else:
+            self._waiting.pop(key, None)
+            self._gave_up.pop(key, None)
         if key != self._holder:
             return None
         self._holder = None
