@@ -291,7 +291,7 @@ class PodTemplate(Model):
     """Secrets in the sink's namespace that the ingester's image is pulled with: `[{name: registry}]`."""
 
     env: Annotated[list[dict[str, Any]], Bounded(100), Embedded("EnvVar")] = []
-    """Environment of the container, such as `AWS_CA_BUNDLE` or `HTTPS_PROXY`."""
+    """Environment of the container, such as `HTTPS_PROXY`, or `AWS_CA_BUNDLE` for a file that is in the image."""
 
 
 class Service(Model):
