@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from s3sink_operator.state import Report
 
 from tests.rig.observations import claim, observed, pod
 
+NOW = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)
 FACTS = status.UploadFacts(
     last_success=1.5,
     failures=3,
@@ -118,7 +120,7 @@ def test_a_drained_volume_is_proven_empty_unless_files_are_in_its_quarantine(
         claims=[claim(0), claim(1, drain="7")],
         reports=[told(volume(damage=damage))],
     )
-    scaling = scale(fleet_of(seen), 1, "DeleteAfterDrain", seen.pods)
+    scaling = scale(fleet_of(seen), 1, "DeleteAfterDrain", seen.pods, NOW)
     (verdict,) = (one for one in scaling.verdicts if one.slot.ordinal == 1)
     assert verdict.marks == {names.DRAIN: "requested/7", **proof}
     assert (verdict.blocked is not None) == bool(damage)
