@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -38,6 +39,40 @@ def sink(*, generation: int = 7, status: Json | None = None, meta: Json | None =
         "spec": {"replicas": 2, **least, **spec},
         **({"status": status} if status else {}),
     }
+
+
+_MERGED: Mapping[str, tuple[str, ...]] = {
+    "containers": ("name",),
+    "env": ("name",),
+    "ownerReferences": ("uid",),
+    "ports": ("containerPort", "port", "protocol"),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
+}
+"""Lists that are merged, and by which of these keys an item is known."""
+
+
+def managed(manifest: Object, *, time: str = LATER) -> list[Json]:
+    """What the API server notes in `managedFields` when the operator has applied this."""
+    known = ("apiVersion", "kind", "status")
+    fields = _owned({key: value for key, value in manifest.items() if key not in known}, "")
+    by_us = {"manager": names.FIELD_MANAGER, "operation": "Apply", "time": time}
+    return [{**by_us, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields}]
+
+
+def _owned(value: Any, field: str) -> Json:
+    """A map is owned field by field, a list by the keys of its items or as a whole."""
+    if isinstance(value, Mapping):
+        return {f"f:{key}": _owned(below, key) for key, below in value.items()}
+    if not isinstance(value, list) or field not in _MERGED:
+        return {}
+    owned = {}
+    for item in value:
+        known = {"protocol": "TCP", **item}
+        keys = json.dumps({key: known[key] for key in _MERGED[field] if key in known})
+        owned[f"k:{keys}"] = {".": {}, **_owned(item, "")}
+    return owned
 
 
 def claim(

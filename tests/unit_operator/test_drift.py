@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from s3sink_operator import names
 from s3sink_operator.planner import quantities
-from s3sink_operator.planner.drift import contains, difference
+from s3sink_operator.planner.drift import contains, difference, differences, rewritten
 
-from tests.rig.observations import children, sink
+from tests.rig.observations import children, managed, sink
 
 SAME: tuple[tuple[str, Any, Any], ...] = (
     ("a field of somebody else", {"a": 1, "b": 2}, {"a": 1}),
@@ -90,6 +90,84 @@ class TestDifference:
         rendered = {"metadata": {"annotations": {names.APPLIED_HASH: "new"}}, "spec": {"a": 1}}
         assert difference(live, rendered) == "what is wanted has changed"
         assert difference(live, {**rendered, "spec": {"a": 3}}) == ".spec.a isn't as it should be"
+
+
+POD: Any = {
+    "metadata": {"annotations": {names.APPLIED_HASH: "new"}, "labels": {"a.example/b": "c"}},
+    "spec": {
+        "containers": [
+            {
+                "name": "ingester",
+                "image": "example.org/i:1",
+                "args": ["serve"],
+                "ports": [{"containerPort": 8888, "name": "http"}],
+                "resources": {"requests": {"cpu": "1"}},
+            }
+        ],
+        "replicas": 2,
+        "tolerations": [{"key": "a"}],
+    },
+}
+
+REWRITES: tuple[tuple[str, Any, str], ...] = (
+    # the path in the live object, what stands there, and the path as it is told
+    ("spec.containers.0.image", "mirror.example/i:1", ".spec.containers[ingester].image"),
+    ("spec.containers.0.image", None, ".spec.containers[ingester].image"),
+    ("spec.containers.0.args", ["serve", "--more"], ".spec.containers[ingester].args"),
+    ("spec.containers.0.args", ["other"], ".spec.containers[ingester].args[0]"),
+    ("spec.containers.0.ports.0.name", "web", ".spec.containers[ingester].ports[8888].name"),
+    ("spec.containers.0.resources.requests.cpu", "2", ".spec.containers[ingester].resources.requests.cpu"),
+    ("spec.containers.0.resources", None, ".spec.containers[ingester].resources"),
+    ("spec.tolerations", [{"key": "a"}, {"key": "b"}], ".spec.tolerations"),
+    ("spec.tolerations.0.key", "b", ".spec.tolerations[0].key"),
+    ("spec.replicas", 5, ".spec.replicas"),
+    ("metadata.labels", {"a.example/b": "d"}, ".metadata.labels.a.example/b"),
+)
+
+
+def put(obj: Any, path: str, value: Any) -> Any:
+    """Another object, with the value there."""
+    head, _, rest = path.partition(".")
+    key: Any = int(head) if isinstance(obj, list) else head
+    changed = list(obj) if isinstance(obj, list) else dict(obj)
+    changed[key] = put(obj[key], rest, value) if rest else value
+    return changed
+
+
+class TestAdmission:
+    """A field that we applied and still own, with another value, is what admission made of it."""
+
+    @pytest.mark.parametrize(("path", "value", "told"), REWRITES)
+    def test_what_it_changed_stays(self, path: str, value: Any, told: str) -> None:
+        live = put(put(POD, path, value), "metadata.managedFields", managed(POD))
+        assert difference(live, POD) is None
+        assert rewritten(live, POD) == (told,)
+
+    @pytest.mark.parametrize(("path", "value", "told"), REWRITES)
+    def test_what_nobody_says_to_be_ours_is_put_back(self, path: str, value: Any, told: str) -> None:
+        by_others = [{**managed(POD)[0], "manager": "kubectl"}, {**managed(POD)[0], "operation": "Update"}]
+        for entries in ([], by_others):
+            live = put(put(POD, path, value), "metadata.managedFields", entries)
+            assert difference(live, POD) == f"{told} isn't as it should be"
+            assert rewritten(live, POD) == ()
+
+    def test_what_somebody_took_is_put_back_beside_what_admission_changed(self) -> None:
+        changed = put(put(POD, "spec.containers.0.image", "mirror.example/i:1"), "spec.replicas", 5)
+        del (entries := managed(POD))[0]["fieldsV1"]["f:spec"]["f:replicas"]
+        live = put(changed, "metadata.managedFields", entries)
+        assert difference(live, POD) == ".spec.replicas isn't as it should be"
+        assert rewritten(live, POD) == (".spec.containers[ingester].image",)
+
+    def test_what_is_wanted_now_is_applied_though_the_field_is_ours(self) -> None:
+        live = put(put(POD, "spec.replicas", 5), "metadata.managedFields", managed(POD))
+        live["metadata"]["annotations"] = {names.APPLIED_HASH: "old"}
+        assert difference(live, POD) == ".spec.replicas isn't as it should be"
+        assert rewritten(live, POD) == ()
+
+    def test_what_was_applied_without_a_hash_was_no_rendering(self) -> None:
+        live = put(put(POD, "spec.replicas", 5), "metadata.managedFields", managed(POD))
+        live["metadata"]["annotations"] = {}
+        assert [one.is_ours for one in differences(live, POD)] == [False]
 
 
 json_values = st.recursive(

@@ -19,12 +19,24 @@ from s3sink_operator.state import (
     Mark,
     Object,
     Observed,
+    Plan,
     Ref,
     SecretFacts,
 )
 
 from tests.rig.actions import told
-from tests.rig.observations import IMAGE, NAME, NAMESPACE, children, claim, observed, pod, report, sink
+from tests.rig.observations import (
+    IMAGE,
+    NAME,
+    NAMESPACE,
+    children,
+    claim,
+    managed,
+    observed,
+    pod,
+    report,
+    sink,
+)
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 CHILD = names.child(NAME)
@@ -480,6 +492,79 @@ class TestStatefulSet:
         again = replace(seen, children={**kids(), SET: live})
         assert plan(again, NEWER, NOW, may_upgrade=False).actions == ()
         assert "apply ConfigMap events-s3sink" in map(told, plan(again, NEWER, NOW).actions)
+
+
+class TestAdmission:
+    """A webhook gives the StatefulSet an image of a mirror, whenever it is written."""
+
+    MIRRORED = "mirror.example/s3sink-ingester:1"
+
+    def mirrored(self, of: Object | None = None, *, taken: bool = False, **changed: Any) -> dict[Ref, Any]:
+        """Children as they are after it. `taken`: somebody else has set the image."""
+        found = kids(of, **changed)
+        for live in found.values():
+            live["metadata"]["managedFields"] = managed(live)
+        (container,) = found[SET]["spec"]["template"]["spec"]["containers"]
+        container["image"] = self.MIRRORED
+        (entry,) = found[SET]["metadata"]["managedFields"]
+        (owned,) = entry["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"].values()
+        if taken:
+            del owned["f:image"]
+        return found
+
+    @pytest.mark.parametrize("may_upgrade", [True, False])
+    def test_it_is_accepted_and_told(self, may_upgrade: bool) -> None:
+        found = plan(healthy(kids=self.mirrored()), IMAGE, NOW, may_upgrade=may_upgrade)
+        assert (found.actions, found.is_upgrading) == ((), False)
+        (told_,) = (one for one in found.status["conditions"] if one["type"] == "Reconciling")
+        assert (told_["status"], told_["reason"], told_["message"]) == (
+            "False",
+            "UpToDate",
+            "everything is as it was applied, but for what admission made of it: StatefulSet events-s3sink "
+            "spec.template.spec.containers[ingester].image",
+        )
+        assert found.status["image"] == self.MIRRORED, "what runs"
+
+    def test_what_a_person_sets_is_put_back(self) -> None:
+        found = plan(healthy(kids=self.mirrored(taken=True)), IMAGE, NOW)
+        assert tuple(map(told, found.actions)) == ("apply StatefulSet events-s3sink replicas=2",)
+
+    def test_another_number_of_replicas_rolls_nothing(self) -> None:
+        seen = healthy(sink(replicas=3), kids=self.mirrored())
+        found = plan(seen, IMAGE, NOW)
+        assert tuple(map(told, found.actions)) == ("apply StatefulSet events-s3sink replicas=3",)
+        assert not plan(seen, IMAGE, NOW, may_upgrade=False).is_upgrading
+
+    def test_other_settings_are_applied(self) -> None:
+        seen = healthy(sink(batch={"window": "5m"}), kids=self.mirrored())
+        assert "apply StatefulSet events-s3sink replicas=2" in map(told, plan(seen, IMAGE, NOW).actions)
+
+    @pytest.mark.parametrize("release", ["1", "2"])
+    def test_an_upgrade_waits_for_its_turn_and_is_applied(self, release: str) -> None:
+        seen = healthy(kids=self.mirrored(release="1"))
+        waiting = plan(seen, NEWER, NOW, release=release, may_upgrade=False)
+        assert (waiting.actions, waiting.is_upgrading) == ((), True)
+        (apply,) = applies(plan(seen, NEWER, NOW, release=release))
+        (container,) = apply.manifest["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == NEWER
+
+    def test_a_release_that_renders_the_same_is_noted_at_once(self) -> None:
+        seen = healthy(kids=self.mirrored(release="1"))
+        (apply,) = applies(plan(seen, IMAGE, NOW, release="2", may_upgrade=False))
+        before, after = (one["metadata"]["annotations"] for one in (seen.children[SET], apply.manifest))
+        assert (after[names.RELEASE], after[names.TEMPLATE_HASH]) == ("2", before[names.TEMPLATE_HASH])
+
+    def test_what_was_applied_without_being_rendered_is_no_admission(self) -> None:
+        """Scaled while it waited for its turn: the values that were there then are ours now."""
+        found = self.mirrored()
+        del found[SET]["metadata"]["annotations"][names.APPLIED_HASH]
+        assert [told(one) for one in plan(healthy(kids=found), IMAGE, NOW).actions] == [
+            "apply StatefulSet events-s3sink replicas=2"
+        ]
+
+
+def applies(found: Plan) -> list[Apply]:
+    return [one for one in found.actions if isinstance(one, Apply)]
 
 
 class TestMarks:

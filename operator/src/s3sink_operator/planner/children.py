@@ -44,6 +44,8 @@ class Children:
     """What stands where a child should be, each with what to do."""
     unserved: tuple[str, ...] = ()
     """Children of kinds that the API server doesn't have."""
+    rewritten: tuple[str, ...] = ()
+    """Fields that admission changed in what was applied: they stay so."""
     differing: frozenset[Ref] = field(default=frozenset())
     """Children that aren't as rendered, also those that nothing can be done about now."""
     is_rolling: bool = False
@@ -65,10 +67,13 @@ def compare(
     wanted = [one for one in rendered if _can_be(ref_of(one), observed)]
     is_rolling = any(_rolls(one, observed) for one in wanted)
     is_held = is_rolling and not may_roll
-    applies, differing = [], set()
+    applies, differing, rewritten = [], set(), []
     for manifest in wanted:
         ref = ref_of(manifest)
         live = observed.children.get(ref)
+        if live is not None:
+            paths = drift.rewritten(live, _applied(manifest, live, is_held=False))
+            rewritten += [f"{ref.kind} {ref.name} {path.removeprefix('.')}" for path in paths]
         reason = _difference(manifest, live, is_held=is_held)
         if reason is None:
             continue
@@ -85,6 +90,7 @@ def compare(
             for one in rendered
             if not _can_be(ref_of(one), observed)
         ),
+        rewritten=tuple(rewritten),
         differing=frozenset(differing),
         is_rolling=is_rolling,
         is_held=is_held,
@@ -136,8 +142,9 @@ def _rolls(manifest: Object, observed: Observed) -> bool:
     if ref.resource != STATEFUL_SET or live is None or not _may_touch(live, observed.sink):
         return False
     hashes = [(one["metadata"].get("annotations") or {}).get(names.TEMPLATE_HASH) for one in (live, manifest)]
-    template = manifest["spec"]["template"]
-    return hashes[0] != hashes[1] or not drift.contains(live["spec"].get("template"), template)
+    return hashes[0] != hashes[1] or any(
+        one.path.startswith(".spec.template") and not one.is_ours for one in drift.differences(live, manifest)
+    )
 
 
 def _difference(manifest: Object, live: Object | None, *, is_held: bool) -> str | None:

@@ -110,6 +110,9 @@ def _step(facts: Facts) -> Condition:
             "come; until then its pods stay as they are, also where the spec changes"
         )
         return Condition("Reconciling", "True", AWAITING, text)
+    if facts.rewritten:
+        text = f"everything is as it was applied, but for what admission made of it: {', '.join(facts.rewritten)}"
+        return Condition("Reconciling", "False", "UpToDate", text)
     return Condition("Reconciling", "False", "UpToDate", "everything is as it should be")
 
 

@@ -1,17 +1,20 @@
 """Does a live object still hold what was rendered? Then nothing is applied, so that a second look finds no work. Pure.
 
-Two questions. *Containment*: is every field that was rendered there, with its value? The API server adds defaults and
-others add fields of their own; those aren't ours. *The applied hash*: was it this rendering that was applied last? That
-tells when a field was dropped from it, which containment can't see.
+Three questions. *Containment*: is every field that was rendered there, with its value? The API server adds defaults,
+others add fields of their own; those aren't ours. *Ownership*: who changed one that isn't so? What somebody edits is
+put back; what admission made of our own request stays, since it would make the same of the next one. *The applied
+hash*: was it this rendering that was applied last? That tells when a value in it was changed, or a field dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from s3sink_operator import names
-from s3sink_operator.planner import quantities
+from s3sink_operator.planner import managed, quantities
+from s3sink_operator.planner.managed import Fields
 from s3sink_operator.state import Object
 
 DROPPED: Final = "what is wanted has changed"
@@ -37,19 +40,40 @@ _QUANTITIES: Final = frozenset({"requests", "limits", "capacity"})
 _QUANTITY_FIELDS: Final = frozenset({"sizeLimit", "averageValue", "divisor"})
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that isn't as it was rendered. ``is_ours``: nobody has changed it since it was applied, but admission."""
+
+    path: str
+    is_ours: bool
+
+
+def differences(live: Object, rendered: Object) -> tuple[Difference, ...]:
+    """All of them, but for the hash, which differs with every field and says of none which."""
+    # What was applied without a hash wasn't a rendering: then its values are ours and needn't be what is wanted.
+    owned = managed.NONE if _hash(live) is None else managed.applied(live)
+    return tuple(_differ(live, _without_hash(rendered), owned, ""))
+
+
 def difference(live: Object, rendered: Object) -> str | None:
     """Why ``rendered`` is to be applied: the first field that isn't as it was rendered. None: nothing is to be done."""
-    path = _differs(live, _without_hash(rendered), "")
-    if path is not None:
-        return f"{path} isn't as it should be"
+    is_applied = _hash(live) == _hash(rendered)
+    for one in differences(live, rendered):
+        if not (is_applied and one.is_ours):
+            return f"{one.path} isn't as it should be"
+    return None if is_applied else DROPPED
+
+
+def rewritten(live: Object, rendered: Object) -> tuple[str, ...]:
+    """Paths of what admission changed in ``rendered`` when it was applied."""
     if _hash(live) != _hash(rendered):
-        return DROPPED
-    return None
+        return ()
+    return tuple(one.path for one in differences(live, rendered) if one.is_ours)
 
 
 def contains(live: object, rendered: object) -> bool:
     """Whether every field of ``rendered`` is in ``live`` with the same value."""
-    return _differs(live, rendered, "") is None
+    return next(_differ(live, rendered, managed.NONE, ""), None) is None
 
 
 def _hash(obj: Object) -> str | None:
@@ -58,57 +82,58 @@ def _hash(obj: Object) -> str | None:
 
 
 def _without_hash(obj: Object) -> Object:
-    """It differs with every field, and says of none which."""
     meta = obj["metadata"]
     kept = {key: value for key, value in (meta.get("annotations") or {}).items() if key != names.APPLIED_HASH}
     return {**obj, "metadata": {**meta, "annotations": kept}}
 
 
-def _differs(live: object, rendered: object, path: str) -> str | None:
-    """Path of the first field that differs."""
+def _differ(live: object, rendered: object, owned: Fields | None, path: str) -> Iterator[Difference]:
     if isinstance(rendered, Mapping):
-        return _map_differs(live, rendered, path)
-    if isinstance(rendered, Sequence) and not isinstance(rendered, str):
-        return _list_differs(live, rendered, path)
-    if live == rendered and isinstance(live, bool) == isinstance(rendered, bool):
-        return None
-    return None if live is None and rendered in ("", None) else path or "."
+        yield from _maps_differ(live, rendered, owned, path)
+    elif isinstance(rendered, Sequence) and not isinstance(rendered, str):
+        yield from _lists_differ(live, rendered, owned, path)
+    elif live == rendered and isinstance(live, bool) == isinstance(rendered, bool):
+        return
+    elif live is not None or rendered not in ("", None):
+        yield Difference(path or ".", owned is not None)
 
 
-def _map_differs(live: object, rendered: Mapping[str, Any], path: str) -> str | None:
+def _maps_differ(
+    live: object, rendered: Mapping[str, Any], owned: Fields | None, path: str
+) -> Iterator[Difference]:
     if live is None and not rendered:  # the API server leaves out what is empty
-        return None
+        return
     if not isinstance(live, Mapping):
-        return path or "."
+        yield Difference(path or ".", owned is not None)
+        return
     are_quantities = path.rpartition(".")[2] in _QUANTITIES
     for key, value in rendered.items():
-        if are_quantities or key in _QUANTITY_FIELDS:
-            if not quantities.are_equal(live.get(key), value):
-                return f"{path}.{key}"
-        elif (found := _differs(live.get(key), value, f"{path}.{key}")) is not None:
-            return found
-    return None
+        below = managed.field(owned, key)
+        if not (are_quantities or key in _QUANTITY_FIELDS):
+            yield from _differ(live.get(key), value, below, f"{path}.{key}")
+        elif not quantities.are_equal(live.get(key), value):
+            yield Difference(f"{path}.{key}", below is not None)
 
 
-def _list_differs(live: object, rendered: Sequence[Any], path: str) -> str | None:
+def _lists_differ(
+    live: object, rendered: Sequence[Any], owned: Fields | None, path: str
+) -> Iterator[Difference]:
     if live is None and not rendered:
-        return None
+        return
     if not isinstance(live, Sequence) or isinstance(live, str):
-        return path
+        yield Difference(path, owned is not None)
+        return
     key = _key_of(rendered, path)
-    if key is None:
-        if len(live) != len(rendered):
-            return path
-        pairs = [
-            (str(index), one, other) for index, (one, other) in enumerate(zip(live, rendered, strict=True))
-        ]
-    else:
+    if key is not None:
         there = {one.get(key): one for one in live if isinstance(one, Mapping)}
-        pairs = [(one[key], there.get(one[key]), one) for one in rendered]
-    for name, one, other in pairs:
-        if (found := _differs(one, other, f"{path}[{name}]")) is not None:
-            return found
-    return None
+        for item in rendered:
+            yield from _differ(there.get(item[key]), item, managed.item(owned, item), f"{path}[{item[key]}]")
+    elif len(live) != len(rendered):
+        yield Difference(path, managed.is_whole(owned))
+    else:
+        below = owned if managed.is_whole(owned) else managed.NONE
+        for index, (one, other) in enumerate(zip(live, rendered, strict=True)):
+            yield from _differ(one, other, below, f"{path}[{index}]")
 
 
 def _key_of(items: Sequence[Any], path: str) -> str | None:

@@ -45,6 +45,8 @@ class Facts:
     """What stands where a child should be."""
     unserved: tuple[str, ...]
     """Children of kinds that the API server doesn't have."""
+    rewritten: tuple[str, ...]
+    """Fields of children that admission changed."""
     is_outdated: bool
     """The StatefulSet's pods are about to be rolled: what its status says is about an earlier spec."""
     is_awaiting: bool

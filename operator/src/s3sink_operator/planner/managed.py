@@ -45,9 +45,14 @@ def status_at(obj: Object) -> datetime | None:
     return max(times, default=None)
 
 
+def is_whole(fields: Fields | None) -> bool:
+    """The operator owns all that is here as one value."""
+    return fields is not None and not fields
+
+
 def field(fields: Fields | None, name: str) -> Fields | None:
     """Of a map, what is owned of one field."""
-    return fields if not fields else fields.get(f"f:{name}")
+    return fields.get(f"f:{name}") if fields else fields
 
 
 def item(fields: Fields | None, value: Mapping[str, Any]) -> Fields | None:

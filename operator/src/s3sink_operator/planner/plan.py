@@ -77,22 +77,23 @@ def plan(
     """Decide. ``image``: of the ingesters; ``release``: the operator's version. What pods run is kept, if both aren't
     those of the StatefulSet and the sink may not be upgraded now. ``now``: UTC."""
     fleet = fleet_of(observed)
-    running = _running(fleet.stateful_set)
-    is_current = running is None or running == (image, release)
     spec, problems = _config(observed, fleet)
-    scene = _Scene(
+    upgraded = _Scene(
         observed=observed,
         now=now,
         fleet=fleet,
         wishes=wishes_of(observed.sink),
-        # With the image that runs, pods may well be as they are to be: then there is nothing to wait for but the image.
         latest=image,
-        image=image if may_upgrade or running is None else running[0],
-        release=release if may_upgrade or running is None or running[0] == image else running[1],
-        is_awaiting=not (may_upgrade or is_current),
+        image=image,
+        release=release,
+        is_awaiting=False,
         spec=spec,
         problems=problems,
     )
+    live = fleet.stateful_set
+    has_image = live is None or _has_image(live, upgraded)
+    is_current = live is None or (has_image and _annotation(live, names.RELEASE) == release)
+    scene = upgraded if may_upgrade or is_current else _as_it_runs(upgraded, has_image=has_image)
     facts, actions = _end(scene) if is_terminating(observed.sink) else _keep(scene)
     status = status_of(facts, now)
     since = facts.rolling_since if is_current else None
@@ -155,12 +156,30 @@ def _end(scene: _Scene) -> tuple[Facts, tuple[Action, ...]]:
 # ---- parts
 
 
-def _running(stateful_set: Object | None) -> tuple[str, str] | None:
-    """Image and release of what runs."""
-    if stateful_set is None:
-        return None
-    annotations: Mapping[str, str] = stateful_set["metadata"].get("annotations") or {}
-    return image_of(stateful_set) or "", annotations.get(names.RELEASE, "")
+def _has_image(live: Object, scene: _Scene) -> bool:
+    """The StatefulSet's pods are to be of the image. Admission may have made another one of it: then the digest of the
+    template as it was rendered tells."""
+    return image_of(live) == scene.image or any(
+        _annotation(live, names.TEMPLATE_HASH) == _annotation(one, names.TEMPLATE_HASH)
+        for one in _render(scene, scene.fleet.replicas)
+        if one["kind"] == live["kind"]
+    )
+
+
+def _as_it_runs(scene: _Scene, *, has_image: bool) -> _Scene:
+    """With the image that runs, pods may well be as they are to be: then there is nothing to wait for but the image."""
+    live = scene.fleet.stateful_set
+    if has_image or live is None:
+        return replace(scene, is_awaiting=True)
+    return replace(
+        scene, image=image_of(live) or "", release=_annotation(live, names.RELEASE), is_awaiting=True
+    )
+
+
+def _annotation(obj: Object, name: str) -> str:
+    """Empty if there is none."""
+    annotations: Mapping[str, str] = obj["metadata"].get("annotations") or {}
+    return annotations.get(name, "")
 
 
 def _is_upgrading(facts: Facts, *, is_current: bool) -> bool:
@@ -333,6 +352,7 @@ def _facts(
         problems=scene.problems,
         conflicts=() if compared is None else compared.conflicts,
         unserved=() if compared is None else compared.unserved,
+        rewritten=() if compared is None else compared.rewritten,
         is_outdated=compared is not None and compared.is_rolling,
         is_awaiting=scene.is_awaiting
         and scene.spec is not None
