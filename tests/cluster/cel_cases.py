@@ -651,6 +651,11 @@ LABELS: Final = (
         "no annotation has such a name: example.com/; write",
     ),
     Case(
+        "annotations that are too long together",
+        {"spec.podTemplate.annotations": {f"a{number}": "é" * 4000 for number in range(32)}},
+        "too long together; write at most 250000 bytes of names and values",
+    ),
+    Case(
         "an annotation of the Service with a colon",
         {"spec.service.annotations": {"aws:type": "external"}},
         "no annotation has such a name: aws:type; write",

@@ -107,7 +107,7 @@ def test_the_longest_values_can_be_judged(control_plane: ControlPlane) -> None:
         "spec.object.prefix": "".join(f"{{f{number}}}/" for number in range(70)),
         "spec.object.errorPrefix": "e/" * 200 + "{reason}/",
         "spec.podTemplate.labels": {f"{'l' * 200}{number}/x": "y" * 63 for number in range(64)},
-        "spec.podTemplate.annotations": {f"{'l' * 200}{number}/x": "y" * 4096 for number in range(64)},
+        "spec.podTemplate.annotations": {f"{'l' * 200}{number}/x": "y" * 3700 for number in range(64)},
         "spec.podTemplate.nodeSelector": {f"{'l' * 200}{number}/x": "y" * 63 for number in range(64)},
         "spec.service.annotations": {f"{'l' * 200}{number}/x": "y" * 2048 for number in range(64)},
         "spec.podTemplate.imagePullSecrets": [

@@ -110,6 +110,15 @@ def test_labels_that_kubernetes_would_refuse() -> None:
     ]
 
 
+def test_annotations_are_counted_in_bytes() -> None:
+    annotations = {f"a{number}": "é" * 4000 for number in range(10, 42)}
+    assert problems(sink(podTemplate={"annotations": annotations})) == [
+        "spec.podTemplate.annotations: has 256096 bytes; write at most 250000 bytes of names and values: Kubernetes"
+        " takes no more"
+    ]
+    parse(sink(podTemplate={"annotations": {name: value[:3900] for name, value in annotations.items()}}))
+
+
 def test_what_is_missing() -> None:
     assert problems({"metadata": {"name": "a"}, "spec": {"autoscaling": {"minReplicas": 2}}}) == [
         "spec.destination: is needed; write it",

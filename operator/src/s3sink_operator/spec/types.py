@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from s3sink_operator.spec import labels, patterns, pods, shapes, templates
@@ -29,7 +29,12 @@ OptionalObjectName = Annotated[str, Text("name", shapes.object_name, 253)]
 LabelValue = Annotated[str, Text("label's value", labels.label_value, labels.LONGEST_VALUE)]
 Labels = Annotated[dict[str, LabelValue], Bounded(64), Named((labels.label_name,))]
 AddedLabels = Annotated[dict[str, LabelValue], Bounded(64), Named((labels.not_ours, labels.label_name))]
-AddedAnnotations = Annotated[dict[str, str], Bounded(64), Named((labels.not_ours, labels.annotation_name))]
+AddedAnnotations = Annotated[
+    dict[str, str],
+    Bounded(64),
+    Named((labels.not_ours, labels.annotation_name)),
+    AfterValidator(labels.few_bytes),
+]
 
 
 def usable_bytes(size: str) -> int:

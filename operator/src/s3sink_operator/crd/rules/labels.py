@@ -39,7 +39,13 @@ _LABELS = (
         labels.VALUE_ADVICE,
     ),
 )
-_ANNOTATIONS = (_names(labels.ANNOTATION_PATTERN, "no annotation has such a name"),)
+_ANNOTATIONS = (
+    _names(labels.ANNOTATION_PATTERN, "no annotation has such a name"),
+    Rule(
+        f"self.map(k, bytes(k).size() + bytes(self[k]).size()).sum() <= {labels.MOST_BYTES}",
+        f"too long together; {labels.SIZE_ADVICE}",
+    ),
+)
 
 RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "podTemplate.labels": (_NOT_OURS, *_LABELS),
