@@ -63,9 +63,12 @@ def shrunk() -> dict[Ref, Any]:
     return found
 
 
-def not_made(*, told: str = "2026-11-24T12:10:00Z", **status: Any) -> dict[Ref, Any]:
-    """Children whose StatefulSet has one pod of two; ``told``: when its controller last had news."""
-    found = kids(replicas=1, updatedReplicas=1, **status)
+def not_made(
+    *, told: str = "2026-11-24T12:10:00Z", replicas_wanted: int = 2, **status: Any
+) -> dict[Ref, Any]:
+    """Children whose StatefulSet has one pod only; `told`: when its controller last had news."""
+    found = children(sink(replicas=replicas_wanted), replicas=replicas_wanted)
+    found[SET]["status"] |= {"replicas": 1, "updatedReplicas": 1, **status}
     entry = {
         "manager": "kube-controller-manager",
         "operation": "Update",
@@ -241,6 +244,13 @@ CASES = (
         "Ready",
         ("False", "PodsNotCreated"),
         f"1 of 2 ingesters are ready; {NOT_MADE}",
+    ),
+    Case(
+        "many of them",
+        healthy(sink(replicas=9), kids=not_made(replicas_wanted=9), pods=[pod(0)]),
+        "Stalled",
+        ("True", "PodsNotCreated"),
+        NOT_MADE.replace(" can't", ", events-s3sink-2, events-s3sink-3 and 5 more can't"),
     ),
     Case(
         "it waits for a person",

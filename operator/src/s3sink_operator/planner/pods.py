@@ -15,6 +15,8 @@ FORMAT_DOWNGRADE: Final = "FormatDowngrade"
 PATIENCE: Final = timedelta(minutes=1)
 """What takes longer doesn't pass by itself: a pod that is to be made, or to end beyond its grace period."""
 
+_MOST_TOLD: Final = 3
+"""Pods that a message names."""
 _NEWER_FORMAT_EXIT: Final = 4
 """What an ingester ends with on a volume that a newer version wrote."""
 _STUCK: Final = frozenset(
@@ -78,10 +80,16 @@ def not_made(fleet: Fleet, now: datetime) -> Trouble | None:
     if not pods:
         return None
     text = (
-        f"{', '.join(pods)} can't be made, since {since:%Y-%m-%dT%H:%M:%SZ} or longer: kubectl describe statefulset "
+        f"{_some(pods)} can't be made, since {since:%Y-%m-%dT%H:%M:%SZ} or longer: kubectl describe statefulset "
         f"{name} says why under Events, such as a quota, an admission webhook or Pod Security that refuses pods"
     )
     return Trouble("PodsNotCreated", text, needs_help=True)
+
+
+def _some(pods: list[str]) -> str:
+    """Their names, as far as a message has room for them."""
+    told, more = pods[:_MOST_TOLD], len(pods) - _MOST_TOLD
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
 def is_seen(stateful_set: Object) -> bool:
