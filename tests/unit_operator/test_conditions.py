@@ -232,7 +232,14 @@ CASES = (
     ),
     Case(
         "finalizers hold it",
-        healthy(pods=[pod(0), ending(1, "2026-11-24T12:00:00Z", finalizers=["a.example/b", "c"])]),
+        healthy(
+            pods=[
+                pod(0),
+                ending(
+                    1, "2026-11-24T12:00:00Z", finalizers=["a.example/b", "c"], deletionGracePeriodSeconds=0
+                ),
+            ]
+        ),
         "Ready",
         ("False", "PodStuckTerminating"),
         "1 of 2 ingesters are ready; events-s3sink-1 is Terminating on node-a though its grace period ended at "

@@ -391,12 +391,17 @@ class TestOrphans:
     @pytest.mark.parametrize("is_job_ending", [False, True])
     def test_a_pod_of_a_job_that_can_t_end_is_told(self, is_job_ending: bool) -> None:
         runs, hangs = job(1, epoch="7", applied_hash=self.made()), job_pod(1)
-        hangs["metadata"]["deletionTimestamp"] = "2026-11-24T11:00:00Z"
+        hangs["metadata"] |= {
+            "deletionTimestamp": "2026-11-24T11:00:00Z",
+            "deletionGracePeriodSeconds": 30,
+            "finalizers": ["batch.kubernetes.io/job-tracking"],
+        }
         if is_job_ending:
             runs["metadata"]["deletionTimestamp"] = "2026-11-24T11:00:00Z"
         told = condition(self.plan(runs, job_pods=(hangs,)), "Draining")
         assert told["reason"] == "Blocked"
         assert "drain-events-s3sink-1-x7k2p is Terminating on its node though" in told["message"]
+        assert "as when that node is lost" in told["message"]
 
     def test_a_job_that_is_done_is_the_proof(self) -> None:
         assert self.told(job(1, epoch="7", ended="Complete")) == [f"{self.EPOCH} drained=uid-of-job-1/7"]

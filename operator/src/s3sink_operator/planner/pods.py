@@ -131,7 +131,8 @@ def _of_ending(pod: Object, now: datetime) -> Trouble:
     if not _is_overdue(pod, now):
         return Trouble("PodEnding", f"{name} is ending", needs_help=False)
     text = f"{name} is Terminating on {node} though its grace period ended at {meta['deletionTimestamp']}"
-    if meta.get("finalizers"):
+    # Once its containers have ended, the kubelet deletes a pod with no grace; those of Jobs have finalizers all along.
+    if meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds"):
         text += f": it is held by its finalizers {', '.join(meta['finalizers'])}; see who set them"
     else:
         text += f", as when that node is lost: {help_}"
