@@ -1,7 +1,8 @@
 """An S3Sink's spec: what the API server has admitted, as frozen types, or every problem at once.
 
-The way of a spec: ``types`` (each field by its kind, in ``kinds``, ``shapes``, ``patterns``, ``templates``, ``pods``)
-→ ``checks`` (what single fields can't tell) → ``Spec``. ``crds/`` and ``docs/s3sink.md`` are made from the types.
+The way of a spec: ``types`` (each field by its kind, in ``kinds``, ``shapes``, ``labels``, ``patterns``,
+``templates``, ``pods``) → ``checks`` (what single fields can't tell) → ``Spec``. ``crds/`` and ``docs/s3sink.md`` are
+made from the types.
 A spec that is accepted here is never refused by the ingester; ``tests/contract`` compares the two.
 """
 
