@@ -1,19 +1,25 @@
-"""Others have a say in what the API server takes: webhooks that change it, quotas and finalizers that hold up pods."""
+"""What others do to children and pods: webhooks that change them, quotas, nodes and finalizers that hold them up."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.rig.kubeapi import PODS, STATEFUL_SETS, Kind, Object
+import pytest
+
+from tests.rig.hollow.status import now
+from tests.rig.kubeapi import NODES, PODS, STATEFUL_SETS, Kind, Object
 from tests.rig.webhook import mutating_webhook
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.rig.controlplane import ControlPlane
     from tests.rig.operators import Operator
     from tests.rig.sinks import LiveSink
 
 QUOTAS: Final = Kind("v1", "ResourceQuota", "resourcequotas")
 IMAGE_PATH: Final = "/spec/template/spec/containers/0/image"
+OUT_OF_SERVICE: Final = "node.kubernetes.io/out-of-service"
 MIRRORED: Final = "mirror.example/s3sink-ingester:1"
 
 
@@ -88,6 +94,45 @@ def test_pods_that_a_quota_refuses_are_told(operator: Operator, sink: LiveSink) 
     sink.kubectl("annotate", "statefulset", "events-s3sink", "retry=1", "--overwrite")
     sink.wait_ready(2)
     sink.wait_condition("Stalled", "False")
+    sink.verdict()
+
+
+@pytest.fixture
+def lost_node(control_plane: ControlPlane) -> Iterator[str]:
+    """A node that says it is ready, and whose machine is off: nobody starts or ends its pods."""
+    api, name = control_plane.api, "lost-node"
+    capacity = {"cpu": "8", "memory": "16Gi", "pods": "10"}
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now()}
+    status = {"capacity": capacity, "allocatable": capacity, "conditions": [ready]}
+    api.create(NODES, {"metadata": {"name": name, "labels": {"rig": "lost"}}})
+    api.patch(NODES, "", name, {"status": status}, subresource="status")
+    yield name
+    api.delete(NODES, "", name)
+
+
+def test_a_pod_of_a_lost_node_is_told_with_what_helps(
+    operator: Operator, sink: LiveSink, lost_node: str
+) -> None:
+    there = {"nodeSelector": {"rig": "lost"}, "terminationGracePeriodSeconds": 6}
+    sink.apply(podTemplate=there)
+    sink.wait(
+        lambda: [pod["spec"].get("nodeName") for pod in sink.pods().values()] == [lost_node],
+        "pod on the node",
+    )
+    before = uids(sink)
+    sink.patch({"podTemplate": {"nodeSelector": None}})
+    sink.kubectl("delete", "pod", "events-s3sink-0", "--wait=false")
+    told = sink.wait_condition("Ready", "False", "PodStuckTerminating")["message"]
+    assert f"events-s3sink-0 is Terminating on {lost_node} though its grace period ended at" in told
+    way_out = (
+        f"kubectl delete pod events-s3sink-0 --force --grace-period=0, or taint the node {OUT_OF_SERVICE}"
+    )
+    assert told.endswith(way_out)
+    assert sink.condition("Reconciling")["message"].endswith(way_out)
+    assert uids(sink) == before
+    sink.kubectl("delete", "pod", "events-s3sink-0", "--force", "--grace-period=0")
+    sink.wait_ready(1)
+    sink.send(3)
     sink.verdict()
 
 
