@@ -49,7 +49,7 @@ test: check tools ## everything but e2e: check, then unit, contract, Helm, S3, c
 	@scripts/system-packages.sh npm
 	S3SINK_TOOLS=$$(tests/cluster/build.sh --print-dir) $(BIN)/pytest -n 2 --dist loadfile
 
-e2e: $(READY) ## pods of the real images on a real node, as root; or on your cluster: KUBECONFIG=...
+e2e: $(READY) ## pods of the real images on two real nodes, as root; or on your cluster: KUBECONFIG=...
 	scripts/e2e.sh
 
 bench: $(READY) tools ## measure throughput, with peers that are on PATH beside it

@@ -5,8 +5,8 @@
 #        scripts/e2e.sh --shell [COMMAND]...   make the cluster and look around in it: kubectl and helm are on PATH
 #
 # With KUBECONFIG it is that cluster: tests/e2e/README.md says what it has to have. Otherwise one is made on this
-# machine, as root: a control plane and a node with containerd, in namespaces of their own, so that no packet leaves and
-# every process, mount and device is gone at the end.
+# machine, as root: a control plane and two nodes with containerd, in namespaces of their own, so that no packet leaves
+# and every process, mount and device is gone at the end.
 set -euo pipefail
 if [ "${1:-}" = --help ]; then
     sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$0"
@@ -14,7 +14,7 @@ if [ "${1:-}" = --help ]; then
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
-run=("$python" -m pytest tests/e2e "$@")
+run=("$python" -m pytest -o testpaths=tests/e2e "$@")
 
 if [ -n "${KUBECONFIG:-}" ]; then
     S3SINK_TOOLS=$(tests/cluster/build.sh --print-dir kubectl helm)

@@ -42,6 +42,10 @@ class Network:
     address: str = "127.0.0.1"
     pods: bool = False
     """Whether pods have addresses that a Service can send to."""
+    lost_after: str = "2m"
+    """When a node that says nothing is taken for a lost one. It may say nothing because the machine is busy."""
+    evicted_after: int = 300
+    """Seconds until the pods of a lost node are deleted."""
 
 
 LOOPBACK: Final = Network()
@@ -56,7 +60,6 @@ _CONTROLLER_FLAGS: Final = (
     "--horizontal-pod-autoscaler-downscale-stabilization=1s",
     "--horizontal-pod-autoscaler-cpu-initialization-period=1s",
     "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
-    "--node-monitor-grace-period=2m",  # a busy machine's node must not be taken for a lost one
 )
 # Pods on loopback have addresses that the API server refuses as endpoints.
 _NO_ENDPOINTS: Final = (
@@ -177,6 +180,7 @@ class ControlPlane:
             f"--root-ca-file={self.ca}",
             f"--service-account-private-key-file={self._signing}",
             *_CONTROLLER_FLAGS,
+            f"--node-monitor-grace-period={self._network.lost_after}",
             *([] if self._network.pods else [_NO_ENDPOINTS]),
         )
         self._run(
@@ -240,6 +244,8 @@ class ControlPlane:
             f"--endpoint-reconciler-type={'lease' if self._network.pods else 'none'}",
             f"--allow-privileged={'true' if self._network.pods else 'false'}",
             "--kubelet-preferred-address-types=InternalIP",  # nobody resolves the names of nodes
+            f"--default-not-ready-toleration-seconds={self._network.evicted_after}",
+            f"--default-unreachable-toleration-seconds={self._network.evicted_after}",
             # The aggregation layer, for a metrics API.
             f"--proxy-client-cert-file={self._front.certificate}",
             f"--proxy-client-key-file={self._front.key}",

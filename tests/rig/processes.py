@@ -87,6 +87,13 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
         return self._popen.wait()
 
+    def wait(self, timeout: float = 30.0) -> int:
+        """Wait for its end, which somebody else brings about; it is killed after `timeout` seconds. As `stop`."""
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+
     def _last_lines(self, lines: int = 15) -> str:
         return "\n".join(self.output().splitlines()[-lines:])
 

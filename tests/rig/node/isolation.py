@@ -1,7 +1,8 @@
-"""Namespaces of its own for a node: nothing that it does to network, mounts or processes reaches the machine.
+"""Namespaces of its own for a cluster: nothing that it does to network, mounts or processes reaches the machine.
 
-``scripts/e2e.sh`` makes them with ``unshare``; ``settle`` furnishes them. No packet can leave: the only devices are
-those made here.
+``scripts/e2e.sh`` makes them with ``unshare``, and ``settle`` furnishes them for control plane and tests; in them each
+node has some of its own (``boot.sh``). No packet can leave: the only devices are those made here, and nodes are
+plugged into a bridge.
 """
 
 from __future__ import annotations
@@ -9,28 +10,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.rig.node import disks
 
 ADDRESS: Final = "10.77.0.1"
-"""Of the node."""
-CGROUP: Final = "s3sink-e2e"
+"""Of the control plane and of the tests."""
+POD_RANGE: Final = "10.244.0.0/16"
+"""Of the pods of all nodes."""
+_BRIDGE: Final = "nodes0"
 _CGROUPS: Final = Path("/sys/fs/cgroup")
-
-_NETWORK: Final = f"""
-set -e
-ip link set lo up
-ip link add node0 type veth peer name node0-peer
-ip address add {ADDRESS}/24 dev node0
-ip link set node0 up
-ip link set node0-peer up
-ip route add default dev node0
-echo 1 >/proc/sys/net/ipv4/ip_forward
-mount --make-rshared /
-"""
-# A kubelet sets these for the whole machine. Here it finds them as it wants them, in files that lie over the real ones.
+_BOOT: Final = Path(__file__).with_name("boot.sh")
 _KERNEL: Final = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -39,35 +32,72 @@ _KERNEL: Final = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
+"""What a kubelet wants of a machine."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node is in the network."""
+
+    name: str
+    address: str
+    pods: str
+    """The range of its pods' addresses."""
+
+
+PLACES: Final = tuple(Place(f"node-{n}", f"10.77.0.{10 + n}", f"10.244.{n}.0/24") for n in (1, 2))
 
 
 def settle(directory: Path) -> None:
     """Furnish the namespaces. Raises RuntimeError outside of them, and CalledProcessError."""
     if not os.environ.get("S3SINK_E2E_DIRECTORY") or os.getpid() != 1:
-        raise RuntimeError("a node needs namespaces of its own: run `make e2e`")
-    subprocess.run(["bash", "-c", _NETWORK], check=True)
-    for name, value in _KERNEL.items():
-        cover = directory / name.replace("/", "-")
-        cover.write_text(f"{value}\n")
-        subprocess.run(["mount", "--bind", str(cover), f"/proc/sys/{name}"], check=True)
+        raise RuntimeError("a cluster needs namespaces of its own: run `make e2e`")
+    for command in (
+        "link set lo up",
+        f"link add {_BRIDGE} type bridge",
+        f"address add {ADDRESS}/24 dev {_BRIDGE}",
+        f"link set {_BRIDGE} up",
+        f"route add default dev {_BRIDGE}",
+        *(f"route add {place.pods} via {place.address}" for place in PLACES),
+    ):
+        subprocess.run(["ip", *command.split()], check=True)
     for hierarchy in _hierarchies():
-        group = hierarchy / CGROUP
-        group.mkdir(exist_ok=True)
-        if (group / "cpuset.cpus").exists():  # a new one may use no core until it is told
+        for group in (directory.name, *(group_of(directory, place) for place in PLACES)):
+            made = hierarchy / group
+            made.mkdir()
             for name in ("cpuset.cpus", "cpuset.mems"):
-                (group / name).write_text((hierarchy / name).read_text())
+                if (made.parent / name).exists():  # a new one may use no core until it is told
+                    (made / name).write_text((made.parent / name).read_text())
+
+
+def group_of(directory: Path, place: Place) -> str:
+    """The control group of a node, of this run alone: a kubelet ends what it finds in one and doesn't know."""
+    return f"{directory.name}/{place.name}"
+
+
+def volumes_of(directory: Path) -> Path:
+    """A folder that is on each node another one."""
+    return directory / "volumes"
+
+
+def boot(directory: Path, place: Place) -> list[str]:
+    """The command that makes a node's namespaces, see ``boot.sh``. ``directory``: of the node."""
+    for name, value in _KERNEL.items():
+        cover = directory / "kernel" / name
+        cover.parent.mkdir(parents=True, exist_ok=True)
+        cover.write_text(f"{value}\n")
+    routes = [f"{other.pods}={other.address}" for other in PLACES if other != place]
+    folders = [str(directory), str(volumes_of(directory.parent))]
+    return [str(_BOOT), *folders, place.name, place.address, _BRIDGE, ADDRESS, *routes]
 
 
 def leave(directory: Path) -> None:
     """Free the volumes' devices, and remove the groups as far as no process is left in them."""
     disks.release(directory)
     for hierarchy in _hierarchies():
-        top = hierarchy / CGROUP
-        for group, _, _ in os.walk(top, topdown=False):
-            try:
+        for group, _, _ in os.walk(hierarchy / directory.name, topdown=False):
+            with suppress(OSError):  # a process that is ending; nobody uses the group again
                 os.rmdir(group)
-            except OSError:  # a process that is ending; the next run finds the group and uses it
-                continue
 
 
 def _hierarchies() -> list[Path]:

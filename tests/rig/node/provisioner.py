@@ -1,4 +1,4 @@
-"""Volumes on demand: Rancher's local-path provisioner, as a process beside the node."""
+"""Volumes on demand: Rancher's local-path provisioner, as a process beside the nodes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from tests.rig import kubetools
-from tests.rig.node import images
+from tests.rig.node import images, isolation
 from tests.rig.processes import Process
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ _PROVISIONER: Final = "rancher.io/local-path"
 
 @contextmanager
 def running(plane: ControlPlane) -> Iterator[None]:
-    """It serves the default StorageClass; volumes are folders on the machine, gone with the plane's directory."""
+    """It serves the default StorageClass; volumes are folders on their nodes, gone with the plane's directory."""
     folder = plane.directory / "provisioner"
     folder.mkdir()
     config = folder / "config.json"
-    paths = [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [str(plane.directory / "volumes")]}]
+    paths = [
+        {"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [str(isolation.volumes_of(plane.directory))]}
+    ]
     config.write_text(json.dumps({"nodePathMap": paths}))
     helper = folder / "helper.yaml"
     helper.write_text(yaml.safe_dump(_HELPER))
