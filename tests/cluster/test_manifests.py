@@ -186,14 +186,15 @@ def test_what_is_left_out_later_goes_away(control_plane: ControlPlane, namespace
     assert _differences(made, wanted) == []
     found = {f"{one['kind']}/{one['metadata']['name']}": one for one in made}
     pod = found[f"StatefulSet/{names.child(sink.owner.name)}"]["spec"]["template"]["spec"]
-    gone = {"nodeSelector", "tolerations", "affinity", "priorityClassName"}
+    gone = {"nodeSelector", "tolerations", "priorityClassName"}
     assert not gone & pod.keys()
     (container,) = pod["containers"]
     assert [one["name"] for one in container["env"]] == ["POD_NAME", "POD_UID"]
     assert [one["name"] for one in container["volumeMounts"]] == ["buffer", "settings"]
     assert [one["name"] for one in pod["volumes"]] == ["settings"]
     assert "ephemeral-storage" not in container["resources"]["limits"]
-    assert len(pod["topologySpreadConstraints"]) == 2
+    assert pod["affinity"].keys() == {"podAntiAffinity"}
+    assert len(pod["topologySpreadConstraints"]) == 1
     service = found[f"Service/{names.child(sink.owner.name)}"]
     assert service["spec"]["type"] == "ClusterIP"
     (port,) = service["spec"]["ports"]

@@ -162,15 +162,16 @@ def test_the_digest_knows_values_and_not_their_order() -> None:
 def test_selectors_find_the_pods_and_no_drain_jobs() -> None:
     wanted = spec_of(networkPolicy={"enabled": True}, podTemplate={"labels": {"team": "data"}})
     found = children(wanted)
+    pod = pod_of(found["StatefulSet/events-s3sink"])
+    (nodes,) = pod["topologySpreadConstraints"]
+    (zones,) = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     selectors = [
         found["StatefulSet/events-s3sink"]["spec"]["selector"]["matchLabels"],
         found["PodDisruptionBudget/events-s3sink"]["spec"]["selector"]["matchLabels"],
         found["Service/events-s3sink"]["spec"]["selector"],
         found["Service/events-s3sink-pods"]["spec"]["selector"],
-        *(
-            one["labelSelector"]["matchLabels"]
-            for one in pod_of(found["StatefulSet/events-s3sink"])["topologySpreadConstraints"]
-        ),
+        nodes["labelSelector"]["matchLabels"],
+        zones["podAffinityTerm"]["labelSelector"]["matchLabels"],
     ]
     pods = found["StatefulSet/events-s3sink"]["spec"]["template"]["metadata"]["labels"]
     jobs = drain_job(wanted)["spec"]["template"]["metadata"]["labels"]

@@ -186,33 +186,45 @@ def test_where_pods_may_run_and_what_with(build: Any) -> None:
     template: Object = {
         "nodeSelector": {"pool": "ingest"},
         "tolerations": [{"key": "dedicated", "operator": "Exists", "value": None}],
-        "affinity": {"nodeAffinity": None, "podAffinity": {}},
+        "affinity": {"nodeAffinity": None, "podAntiAffinity": {}},
         "priorityClassName": "high",
         "imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}],
     }
     pod = pod_of(build(spec_of(podTemplate=template)))
     assert pod["nodeSelector"] == {"pool": "ingest"}
     assert pod["tolerations"] == [{"key": "dedicated", "operator": "Exists"}]
-    assert pod["affinity"] == {"podAffinity": {}}
+    assert pod["affinity"] == {"podAntiAffinity": {}}
     assert pod["priorityClassName"] == "high"
     assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
     left_out = pod_of(build(spec_of()))
-    assert not left_out.keys() & template.keys()
+    assert not left_out.keys() & (template.keys() - {"affinity"})
 
 
 def test_pods_are_spread_over_zones_and_nodes_unless_told_otherwise() -> None:
-    (zone, node) = pod_of(stateful_set(spec_of()))["topologySpreadConstraints"]
-    assert (zone["topologyKey"], node["topologyKey"]) == (
-        "topology.kubernetes.io/zone",
-        "kubernetes.io/hostname",
-    )
-    assert zone["whenUnsatisfiable"] == node["whenUnsatisfiable"] == "ScheduleAnyway"
+    made = pod_of(stateful_set(spec_of()))
+    (node,) = made["topologySpreadConstraints"]
+    assert (node["topologyKey"], node["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    assert zones_of(made) == ["topology.kubernetes.io/zone"]
     own = [{"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]
-    made = pod_of(stateful_set(spec_of(podTemplate={"topologySpreadConstraints": own})))
-    assert made["topologySpreadConstraints"] == own
-    assert "topologySpreadConstraints" not in pod_of(
-        stateful_set(spec_of(podTemplate={"topologySpreadConstraints": []}))
-    )
+    for given in (own, []):
+        made = pod_of(stateful_set(spec_of(podTemplate={"topologySpreadConstraints": given})))
+        assert made.get("topologySpreadConstraints", []) == given
+        assert "affinity" not in made
+
+
+def test_an_affinity_of_ones_own_leaves_the_spread_over_zones_unless_it_is_about_that() -> None:
+    nodes: Object = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    made = pod_of(stateful_set(spec_of(podTemplate={"affinity": nodes})))
+    assert zones_of(made) == ["topology.kubernetes.io/zone"]
+    assert made["affinity"]["nodeAffinity"] == nodes["nodeAffinity"]
+    alone: Object = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    assert pod_of(stateful_set(spec_of(podTemplate={"affinity": alone})))["affinity"] == alone
+
+
+def zones_of(pod: Object) -> list[str]:
+    """Where pods shun each other."""
+    terms = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    return [term["podAffinityTerm"]["topologyKey"] for term in terms]
 
 
 def test_secrets_of_the_data_port_are_mounted_as_directories_and_not_in_jobs() -> None:

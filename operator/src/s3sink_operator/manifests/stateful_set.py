@@ -79,7 +79,7 @@ def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
     return {
         **made,
         "terminationGracePeriodSeconds": grace.total,
-        **given(topologySpreadConstraints=_spread(spec, owner)),
+        **given(topologySpreadConstraints=_spread(spec, owner), affinity=_affinity(spec, owner)),
     }
 
 
@@ -116,12 +116,25 @@ def _spread(spec: Spec, owner: Owner) -> list[Any]:
     return [
         {
             "maxSkew": 1,
-            "topologyKey": key,
+            "topologyKey": "kubernetes.io/hostname",
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": names.selector(owner.name)},
         }
-        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
     ]
+
+
+def _affinity(spec: Spec, owner: Owner) -> dict[str, Any]:
+    """Zones aren't a second constraint: a node without the label of one counts for no constraint then, and nodes of
+    many clusters have none. Pods would all come to one node."""
+    given_one: dict[str, Any] = without_nulls(spec.pod_template.affinity)
+    if spec.pod_template.topology_spread_constraints is not None or "podAntiAffinity" in given_one:
+        return given_one
+    others = {
+        "topologyKey": "topology.kubernetes.io/zone",
+        "labelSelector": {"matchLabels": names.selector(owner.name)},
+    }
+    shunned = [{"weight": 100, "podAffinityTerm": others}]
+    return {**given_one, "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": shunned}}
 
 
 def _claim(spec: Spec, context: Context) -> dict[str, Any]:

@@ -269,12 +269,14 @@ class PodTemplate(Model):
     """Taints of nodes that pods don't mind."""
 
     affinity: Annotated[dict[str, Any], Embedded("Affinity")] = {}
-    """Nodes and neighbours that pods want or shun."""
+    """Nodes and neighbours that pods want or shun. Without a `podAntiAffinity` in it, and without
+    `topologySpreadConstraints`, pods shun zones where others of the sink are."""
 
     topology_spread_constraints: (
         Annotated[list[dict[str, Any]], Bounded(16), Embedded("TopologySpreadConstraint")] | None
     ) = None
-    """How pods are spread. Left out: over zones and nodes as well as they go; an empty list: not at all."""
+    """How pods are spread. Left out: over nodes, and by `affinity` over zones, as well as they go; an empty list: not
+    at all."""
 
     labels: AddedLabels = {}
     """Labels of the pods, besides the operator's own."""
