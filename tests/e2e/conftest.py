@@ -14,6 +14,7 @@ from tests.rig import agents as agent_pods
 from tests.rig import s3pod
 from tests.rig.agents import Agents
 from tests.rig.anycluster import AnyCluster
+from tests.rig.clusternodes import Nodes
 from tests.rig.clustersinks import ClusterSink
 from tests.rig.kubeapi import NAMESPACES, STORAGE_CLASSES
 from tests.rig.release import Release
@@ -134,6 +135,23 @@ def given_sink(sink: ClusterSink) -> ClusterSink:
     return ClusterSink(
         sink.plane, sink.kubelet, server, sink.namespace, agents=sink.agents, credentials=credentials
     )
+
+
+@pytest.fixture
+def nodes(cluster: AnyCluster) -> Nodes:
+    """Those that take pods, at least two."""
+    found = Nodes(cluster, os.environ.get("NODE_POWER", ""))
+    if (count := len(found.names())) < 2:
+        pytest.skip(f"it needs two nodes that take pods; this cluster has {count}")
+    return found
+
+
+@pytest.fixture
+def losable_nodes(nodes: Nodes) -> Nodes:
+    """Nodes whose power can be switched off."""
+    if not nodes.power:
+        pytest.skip("it needs a way to end a node at once: NODE_POWER, a command that takes `off|on NODE`")
+    return nodes
 
 
 @pytest.fixture

@@ -29,16 +29,10 @@ def test_connections_take_turns_on_the_pods(
     sink.wait_served()
     before, wanted = sink.ledger.acked, 300
     runs = [
-        sink.agents.start(sink.ledger, *sink.address, agent, count=wanted, kept=1)
+        sink.agents.start(sink.ledger, *sink.address, agent=agent, count=wanted, kept=1)
         for agent in ("load", "host")
     ]
-
-    def done() -> bool:
-        for run in runs:
-            run.update()
-        return all(run.done for run in runs)
-
-    sink.wait(done, "end of both runs")
+    sink.wait_done(*runs)
     assert [run.acked for run in runs] == [wanted, wanted]
     verdict = sink.verdict()
     shares = sink.records_by_pod()

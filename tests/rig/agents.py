@@ -1,5 +1,5 @@
-"""Pods of the tests in the cluster (``tests/e2e/agent.py``): one that sends records as any client would, and one on
-each node, in the node's own network, that can also kill what runs there."""
+"""Pods of the tests on each node of the cluster (``tests/e2e/agent.py``): one that sends records as any client would,
+and one in the node's own network that can also kill what runs there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.crash.ledger import Fate, Ledger, Sent
-from tests.rig.kubeapi import CONFIG_MAPS, NAMESPACES, PODS, Api, Kind, Object, condition, wait_for
+from tests.rig.kubeapi import CONFIG_MAPS, NAMESPACES, PODS, Api, Kind, Object, wait_for
 from tests.rig.kubetools import ROOT
 
 if TYPE_CHECKING:
@@ -25,21 +25,32 @@ def install(api: Api, image: str) -> None:
     api.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, "tests")
     script = (ROOT / "tests" / "e2e" / "agent.py").read_text()
     api.apply(CONFIG_MAPS, _object(CONFIG_MAPS, "agent", data={"agent.py": script}), "tests")
-    load = _object(PODS, "load", spec=_pod(image))
-    load["metadata"]["labels"] = {"agent": "load"}
-    api.apply(PODS, load, "tests")
     # In the node's namespaces, and as root: it ends processes of other users.
     host = {**_pod(image), "hostNetwork": True, "hostPID": True, "securityContext": {"runAsUser": 0}}
-    template = {"metadata": {"labels": {"agent": "host"}}, "spec": host}
-    spec = {"selector": {"matchLabels": {"agent": "host"}}, "template": template}
-    api.apply(_SETS, _object(_SETS, "host", spec=spec), "tests")
+    for name, pod in (("load", _pod(image)), ("host", host)):
+        labels = {"agent": name}
+        spec = {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        }
+        api.apply(_SETS, _object(_SETS, name, spec=spec), "tests")
+    wait_ready(api)
 
-    def ready() -> bool:
-        found = api.select(PODS, NAMESPACE, "agent")
-        kinds = {one["metadata"]["labels"]["agent"] for one in found}
-        return len(kinds) == 2 and all(condition(one, "Ready").get("status") == "True" for one in found)
 
-    wait_for(ready, "agents", 180.0, why=lambda: [one.get("status") for one in api.select(PODS, NAMESPACE)])
+def wait_ready(api: Api) -> None:
+    """Wait until there are agents on every node."""
+
+    def are_ready(found: Object) -> bool:
+        status = found.get("status", {})
+        wanted = status.get("desiredNumberScheduled", 0)
+        is_new = status.get("observedGeneration") == found["metadata"]["generation"]
+        return bool(is_new and 0 < wanted == status["numberReady"])
+
+    wait_for(
+        lambda: all(are_ready(found) for found in api.find(_SETS, NAMESPACE)),
+        "agents",
+        why=lambda: [one.get("status") for one in api.select(PODS, NAMESPACE)],
+    )
 
 
 class Traffic:
@@ -85,13 +96,15 @@ class Agents:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def start(self, ledger: Ledger, host: str, port: int, agent: str = "load", **run: Any) -> Traffic:
-        """Begin to send to an address. ``agent``: ``load``, or ``host``: from a node's own network.
-        ``run``: see ``Run`` in the agent's script."""
+    def start(
+        self, ledger: Ledger, host: str, port: int, *, agent: str = "load", node: str = "", **run: Any
+    ) -> Traffic:
+        """Begin to send to an address. ``agent``: ``load``, or ``host``: from a node's own network. ``node``: by
+        default any. ``run``: see ``Run`` in the agent's script."""
         first = len(ledger.sent)
         given = {"records": 5, "size": 80, "pause": 0.05, "senders": 3, "kept": 10, "count": _RESERVED, **run}
         ledger.sent += [Sent(given["records"]) for _ in range(given["count"])]
-        path = self._path(agent, "runs")
+        path = self._path(agent, "runs", node)
         made = self._api.request("POST", path, {"host": host, "port": port, "first": first, **given})
         return Traffic(self._api, f"{path}/{made['run']}", ledger, first)
 

@@ -115,14 +115,19 @@ class ClusterSink(LiveSink):
         self.wait_served()
         first = len(self.ledger.sent)
         run = self.agents.start(self.ledger, *self.address, count=requests, records=records, pause=0.0)
-
-        def done() -> bool:
-            run.update()
-            return run.done
-
-        self.wait(done, f"end of {requests} requests", PATIENCE)
+        self.wait_done(run)
         fates = Counter(sent.fate for sent in self.ledger.sent[first:])
         assert fates == {Fate.ACKED: requests}, f"{fates}: {run.last}\n{self.describe()}"
+
+    def wait_done(self, *runs: Traffic) -> None:
+        """Wait until every request of theirs has its answer."""
+
+        def look() -> bool:
+            for run in runs:
+                run.update()
+            return all(run.done for run in runs)
+
+        self.wait(look, "end of all requests", PATIENCE)
 
     # ---- what a reader of the bucket finds
 

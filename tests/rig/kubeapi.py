@@ -68,6 +68,7 @@ VOLUMES: Final = Kind("v1", "PersistentVolume", "persistentvolumes", namespaced=
 CONFIG_MAPS: Final = Kind("v1", "ConfigMap", "configmaps")
 SECRETS: Final = Kind("v1", "Secret", "secrets")
 SERVICES: Final = Kind("v1", "Service", "services")
+ENDPOINT_SLICES: Final = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 ACCOUNTS: Final = Kind("v1", "ServiceAccount", "serviceaccounts")
 NAMESPACES: Final = Kind("v1", "Namespace", "namespaces", namespaced=False)
 STATEFUL_SETS: Final = Kind("apps/v1", "StatefulSet", "statefulsets")
