@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from s3sink_ingester import gate as gates
@@ -14,7 +15,7 @@ from s3sink_ingester.app import App
 from s3sink_ingester.config import Settings
 from s3sink_ingester.disk import Disk
 from s3sink_ingester.disk.real import RealDisk
-from s3sink_ingester.errors import VolumeError
+from s3sink_ingester.errors import RequestError, VolumeError
 from s3sink_ingester.http.admin import AdminServer
 from s3sink_ingester.http.stats import HttpStats
 from s3sink_ingester.metrics import Exporter, UploadStats
@@ -212,13 +213,44 @@ async def empty_with_admin(
     epoch: str | None = None,
 ) -> int:
     """`empty`, and an admin port meanwhile. Raises `AddressUnavailable` before anything is done, too."""
-    admin = AdminServer(process)
+    admin = AdminServer(_Emptying(process))
     await _start_admin(admin, process.app.settings)
     try:
         announce(Ports(0, admin.port))
         return await empty(process, stop, look, epoch)
     finally:
         await admin.stop()
+
+
+class _Emptying:
+    """The `Control` of a process that takes no records as long as it lives: what it is for was said when it began."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.readiness = process.readiness
+        self.status = process.status
+        self.metrics = process.metrics
+
+    async def drain(self, epoch: str) -> None:
+        """Raises `RequestError` for any epoch but that of the mark on the volume: whoever set it waits for that one."""
+        store = self._process.store
+        marked = None if store is None else store.status().drain_epoch
+        if store is not None and epoch != marked:
+            what = "without an epoch" if marked is None else f"for epoch {marked}"
+            raise RequestError(
+                HTTPStatus.CONFLICT,
+                f"this process only empties the volume, {what}, and ends when nothing is left; "
+                "ask who serves the volume next to drain it for another epoch",
+            )
+        await self._process.drain(epoch)
+
+    async def resume(self) -> None:
+        """Raises `RequestError`."""
+        raise RequestError(
+            HTTPStatus.CONFLICT,
+            "this process only empties the volume and has no port for records; when it has ended, "
+            "ask who serves the volume next to resume",
+        )
 
 
 def quarantined_files(settings: Settings) -> int:

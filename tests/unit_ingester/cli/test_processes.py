@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.rig.processes import Process
+from tests.rig.processes import Process, free_port
 from tests.unit_ingester.cli.commands import (
     PATIENCE,
     Serving,
@@ -147,6 +147,24 @@ def test_a_volume_that_was_drained_for_an_epoch_takes_no_records_until_it_is_res
         assert serving.send("LAX one").status == 503
 
 
+def test_a_drain_for_an_epoch_takes_no_other(tmp_path: Path) -> None:
+    (tmp_path / "objects").write_text("in the way of the directory: every upload fails")
+    settings = settings_file(tmp_path)
+    killed_with_records(tmp_path, settings, 30)
+    port = free_port()
+    settings = settings_file(tmp_path, admin={"port": port})
+    admin, log = f"http://127.0.0.1:{port}", tmp_path / "drain-log"
+    with Process(command("drain", "--config", settings, "--epoch", "7"), log=log) as process:
+        process.wait_until(lambda: "the destination fails" in log.read_text(), "failing", PATIENCE)
+        assert ask(f"{admin}/drain", b'{"epoch": "7"}').status == 202
+        other = ask(f"{admin}/drain", b'{"epoch": "8"}')
+        assert other.status == 409
+        assert "for epoch 7" in other.json()["detail"]
+        assert ask(f"{admin}/resume", b"").status == 409
+        assert ask(f"{admin}/status").json()["drainEpoch"] == "7"
+    assert (tmp_path / "buffer" / "worker-0" / "drain").read_text() == "7"
+
+
 def test_a_drain_that_is_stopped_says_so_and_loses_nothing(tmp_path: Path) -> None:
     (tmp_path / "objects").write_text("in the way of the directory: every upload fails")
     settings = settings_file(tmp_path)
@@ -184,6 +202,12 @@ def test_a_drain_answers_how_it_is_and_does_without_a_port_that_is_taken(tmp_pat
         said = status(admin)
         assert (said["name"], said["state"], said["bufferedRecords"]) == ("pod-0", "draining", 30)
         assert said["destination"]["lastError"]
+        admin_url = f"http://127.0.0.1:{admin}"
+        for path, body, why in (("resume", b"", "no port for records"), ("drain", b"", "without an epoch")):
+            refused = ask(f"{admin_url}/{path}", body)
+            assert refused.status == 409
+            assert why in refused.json()["detail"]
+        assert (status(admin)["state"], status(admin)["drainEpoch"]) == ("draining", None)
     (tmp_path / "objects").unlink()
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = settings_file(tmp_path, admin={"port": other.getsockname()[1]})

@@ -9,6 +9,7 @@
 | `POST /drain` | `{"epoch": "..."}` or no body: take no more records, upload all. 202, or 200 once nothing is left |
 | `POST /resume` | take records again. This and the one before answer with the status |
 
+A process that only empties its volume answers 409 to `/resume`, and to `/drain` for another epoch than it has.
 Errors are `application/problem+json`. What is behind it (one process, or a supervisor of several) is a `Control`.
 """
 
@@ -39,7 +40,10 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Control(Protocol):
-    """What the admin port shows and steers. Everything may raise S3SinkError (503) or OSError (500)."""
+    """What the admin port shows and steers. Everything may raise S3SinkError (503) or OSError (500).
+
+    ``drain`` and ``resume`` may raise RequestError, which says its status.
+    """
 
     async def readiness(self) -> str | None:
         """None: records are taken. Else why they aren't, in a few words."""
