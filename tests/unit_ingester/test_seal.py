@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from s3sink_ingester.config import Compression
 from s3sink_ingester.disk.fake import FakeDisk
 from s3sink_ingester.disk.real import RealDisk
-from s3sink_ingester.errors import VolumeError
+from s3sink_ingester.errors import ChunkUnreadable
 from s3sink_ingester.seal import encode
 
 from tests.rig.object_store_contract import noise
@@ -180,7 +180,7 @@ def test_memory_does_not_grow_with_the_chunk(tmp_path: Path, compression: Compre
 def test_a_raw_file_that_is_too_short_is_an_error_and_leaves_nothing() -> None:
     disk = FakeDisk()
     path = raw_file(disk, b"12345")
-    with pytest.raises(VolumeError, match="ends after 5 bytes of 6"):
+    with pytest.raises(ChunkUnreadable, match="ends after 5 bytes of 6"):
         encode(disk, path, 6, [], "1.obj", Compression.GZIP)
     assert disk.listdir("") == {"1.raw": 5}
 

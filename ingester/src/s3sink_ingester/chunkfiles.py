@@ -36,20 +36,28 @@ class ChunkFiles:
             self._disk.sync_fs()
         else:
             for chunk_id in self._dirty:
-                file = self._disk.open(chunk_path(chunk_id))
-                try:
-                    file.sync()
-                finally:
-                    file.close()
+                self._sync_file(chunk_id)
             if self._names_changed:
                 self._disk.sync_dir(DIRECTORY)
         self._dirty.clear()
         self._names_changed = False
 
+    def finish(self, chunk_id: int) -> None:
+        """Make a file durable that is about to be moved away. Raises ``OSError``: what was written is then unknown."""
+        self._sync_file(chunk_id)
+        self._dirty.discard(chunk_id)
+
     def remove(self, chunk_id: int) -> None:
         """Delete a chunk's file, if it ever had one."""
         self._dirty.discard(chunk_id)
         self._disk.unlink(chunk_path(chunk_id), missing_ok=True)
+
+    def _sync_file(self, chunk_id: int) -> None:
+        file = self._disk.open(chunk_path(chunk_id))
+        try:
+            file.sync()
+        finally:
+            file.close()
 
     def _open(self, chunk_id: int, offset: int) -> File:
         path = chunk_path(chunk_id)

@@ -126,5 +126,9 @@ class StoreRefused(StoreFailed):
     """The object store said no (403, NoSuchBucket, ...): a person has to act; retried slowly."""
 
 
+class ChunkUnreadable(S3SinkError):
+    """The disk doesn't give back what is in a chunk's file, or not all of it."""
+
+
 class ObjectCorrupt(DestinationError):
     """The sealed file on the volume doesn't match the digest in the journal: quarantine, never upload."""

@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import partial
 
 from s3sink_ingester.chunkfiles import ChunkFiles
-from s3sink_ingester.chunks import Chunk, ChunkTable, Pending
+from s3sink_ingester.chunks import Chunk, ChunkTable, Pending, chunk_path
 from s3sink_ingester.disk import FULL_DISK, Disk
 from s3sink_ingester.journal import segment
 from s3sink_ingester.journal.log import Log
@@ -122,6 +122,29 @@ class Flusher:
         self._checkpointing = self._settling = True
         started = time.monotonic()
         self._lane.submit(lambda: None, lambda _: self._settled(started))
+
+    def put_chunk_aside(self, chunk: Chunk, done: Callable[[], None]) -> bool:
+        """Move a closed chunk's file into the quarantine; then ``done``. False if it has to be asked for again.
+
+        Its last bytes are written to it before: a checkpoint would, and find no file any more.
+        """
+        if chunk.flushing or chunk.pending_bytes:
+            if not chunk.flushing:
+                self.flush([chunk])
+            return False
+
+        def move() -> None:
+            self._files.finish(chunk.id)
+            put_aside(self._disk, chunk_path(chunk.id))
+
+        def moved(outcome: Outcome[None]) -> None:
+            if outcome.error is None:
+                done()
+            else:  # what it held is unknown; recovery finds out where it is
+                self._fail(outcome.error)
+
+        self._lane.submit(move, moved)
+        return True
 
     def remove_chunk(self, chunk_id: int) -> None:
         """Delete a chunk's file, behind all writes to it."""

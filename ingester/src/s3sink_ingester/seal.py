@@ -25,7 +25,7 @@ from isal import isal_zlib
 
 from s3sink_ingester.config import Compression
 from s3sink_ingester.disk import parent
-from s3sink_ingester.errors import VolumeError
+from s3sink_ingester.errors import ChunkUnreadable
 
 if TYPE_CHECKING:
     from s3sink_ingester.disk import Disk, File
@@ -93,7 +93,7 @@ def encode(
     ``raw_path`` None: there is only the tail. ``level``: 0 to 3 for gzip, 1 to 19 for zstd. A file of that name
     is replaced: it is what a crash left of the same seal. On return the file is durable.
 
-    Raises OSError (a part-written file is removed), VolumeError when the raw file is shorter than it should be.
+    Raises OSError (a part-written file is removed), ChunkUnreadable when the raw file can't be read or is too short.
     """
     raw_size = raw_length + sum(map(len, tail))
     encoder = _ENCODERS[compression](level, raw_size)
@@ -136,9 +136,14 @@ def _encoded(encoder: Encoder, raw: Iterator[bytes]) -> Iterator[bytes]:
 def _blocks(disk: Disk, raw_path: str | None, raw_length: int, tail: Sequence[bytes]) -> Iterator[bytes]:
     offset = 0
     while raw_path is not None and offset < raw_length:
-        block = disk.read(raw_path, offset, min(_BLOCK, raw_length - offset))
+        try:
+            block = disk.read(raw_path, offset, min(_BLOCK, raw_length - offset))
+        except OSError as error:
+            raise ChunkUnreadable(f"{raw_path} can't be read: {error}") from error
         if not block:
-            raise VolumeError(f"{raw_path} ends after {offset} bytes of {raw_length} that the journal counts")
+            raise ChunkUnreadable(
+                f"{raw_path} ends after {offset} bytes of {raw_length} that the journal counts"
+            )
         yield block
         offset += len(block)
     yield from _gathered(tail)

@@ -1,4 +1,7 @@
-"""Closed chunks to sealed objects, one after the other in a lane. What fails is kept and tried again."""
+"""Closed chunks to sealed objects, one after the other in a lane. What fails is kept and tried again.
+
+Only a chunk whose file can't be read, time and again, is given up: it is put aside as a whole, as a damaged object is.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from s3sink_ingester import seal
 from s3sink_ingester.chunks import Chunk, Pending, chunk_path
 from s3sink_ingester.config import Compression
 from s3sink_ingester.disk import Disk
+from s3sink_ingester.errors import ChunkUnreadable
 from s3sink_ingester.journal.entries import object_path
 from s3sink_ingester.lanes import Lane, Outcome
 from s3sink_ingester.objects import SealedObject
@@ -28,6 +32,9 @@ QUEUED_PER_LANE = 2
 
 RETRY_SECONDS = 2.0
 """Between attempts to seal what couldn't be: each writes until the disk is full again."""
+
+READS = 5
+"""Attempts to read a chunk's file, before it is put aside: a bad sector doesn't get better, a lost cable may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +96,10 @@ class Sealer:
         wall: Callable[[], float],
         on_sealed: Callable[[SealedObject], None],
         on_full: Callable[[], None],
+        on_unreadable: Callable[[Chunk, str], bool],
         stats: SealerStats,
     ) -> None:
+        """``on_unreadable``: put a chunk aside, for this reason; whether it is done with, or comes here again."""
         self._disk = disk
         self._lane = lane
         self._naming = naming
@@ -99,6 +108,8 @@ class Sealer:
         self._wall = wall
         self._on_sealed = on_sealed
         self._on_full = on_full
+        self._on_unreadable = on_unreadable
+        self._unread: Counter[int] = Counter()  # chunk id → attempts to read it that failed
         self._waiting: deque[Chunk] = deque()
         self._failed: list[Chunk] = []
         self._running = 0
@@ -176,6 +187,7 @@ class Sealer:
             self._stats.raw_bytes += chunk.length
             self._stats.stored_bytes += encoded.size
             self._stats.seconds += seconds
+            self._unread.pop(chunk.id, None)
             self._on_sealed(self._sealed_object(chunk, encoded))
         self._start()
 
@@ -195,6 +207,12 @@ class Sealer:
 
     def _failed_to_seal(self, chunk: Chunk, error: BaseException) -> None:
         self._stats.failures += 1
+        if isinstance(error, ChunkUnreadable):
+            self._unread[chunk.id] += 1
+            if self._unread[chunk.id] >= READS and self._on_unreadable(chunk, str(error)):
+                _log.error("a chunk can't be read; it is put aside", extra={"error": str(error)})
+                del self._unread[chunk.id]
+                return
         self._failed.append(chunk)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self._on_full()

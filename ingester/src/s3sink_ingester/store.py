@@ -183,6 +183,7 @@ class Store:
             wall=lambda: clock().wall,
             on_sealed=self.commits.seal,
             on_full=self._disk_full,
+            on_unreadable=self._give_up,
             stats=counts.seals,
         )
         self.submit = self.commits.submit
@@ -333,7 +334,7 @@ class Store:
             self._on_sealed(obj)
         for one in committed.done:
             finished = self.table.finish(one.chunk_id, quarantined=one.quarantined)
-            if not one.quarantined:
+            if finished is not None and not one.quarantined:
                 self.flusher.remove_object(finished.path)
         if committed.placement.appends:
             self._accepted(committed)
@@ -364,6 +365,13 @@ class Store:
     def _flushed(self, chunk: Chunk) -> None:
         if chunk.closed is not None:
             self.sealer.landed()
+
+    def _give_up(self, chunk: Chunk, reason: str) -> bool:
+        def moved() -> None:
+            self._damage += (f"{reason}; its {chunk.records} records are in {volume.QUARANTINE}/",)
+            self.commits.finish(Done(chunk.id, quarantined=True))
+
+        return self.flusher.put_chunk_aside(chunk, moved)
 
     def _put_aside(self, obj: SealedObject) -> None:
         def done(outcome: Outcome[None]) -> None:

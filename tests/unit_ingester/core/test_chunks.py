@@ -252,7 +252,9 @@ def test_a_life_from_open_to_uploaded() -> None:
     chunks.add_sealed(sealed(first, size=7))
     assert (chunks.raw_bytes, chunks.held_bytes, chunks.sealed_bytes) == (10, 10 + PART_OVERHEAD, 7)
     assert not chunks.is_empty()
-    assert chunks.finish(first.id, quarantined=False).key == "key-1"
+    finished = chunks.finish(first.id, quarantined=False)
+    assert finished is not None
+    assert finished.key == "key-1"
     chunks.add_sealed(sealed(second))
     chunks.finish(second.id, quarantined=True)
     assert chunks.is_empty()

@@ -175,14 +175,16 @@ class ChunkTable:
 
     def add_sealed(self, sealed: SealedObject) -> None:
         """The chunk's sealed object is in the journal: its raw bytes aren't needed any more."""
-        chunk = self.unsealed.pop(sealed.chunk_id)
-        self.held_bytes -= _held(chunk.parts)
-        chunk.parts = []
-        self.raw_bytes -= chunk.length
+        self._forget(self.unsealed[sealed.chunk_id])
         self._add_sealed(sealed)
 
-    def finish(self, chunk_id: int, *, quarantined: bool) -> SealedObject:
-        """The object is uploaded (or put aside) and the journal says so."""
+    def finish(self, chunk_id: int, *, quarantined: bool) -> SealedObject | None:
+        """The object is uploaded (or put aside) and the journal says so. None: a chunk was put aside, unsealed."""
+        chunk = self.unsealed.get(chunk_id)
+        if chunk is not None:
+            self._forget(chunk)
+            self.quarantined += chunk.records
+            return None
         sealed = self.sealed.pop(chunk_id)
         del self._sealed_encoded[chunk_id]
         self.sealed_bytes -= sealed.size
@@ -191,6 +193,12 @@ class ChunkTable:
         else:
             self.uploaded += sealed.records
         return sealed
+
+    def _forget(self, chunk: Chunk) -> None:
+        del self.unsealed[chunk.id]
+        self.held_bytes -= _held(chunk.parts)
+        chunk.parts = []
+        self.raw_bytes -= chunk.length
 
     # ---- pending bytes go to files
 

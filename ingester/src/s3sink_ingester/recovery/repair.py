@@ -45,6 +45,7 @@ def repair(disk: Disk, state: State) -> Repaired:
     """
     _make_durable(disk, state)
     names = disk.listdir(CHUNKS)
+    _count_put_aside(disk, state, names)
     pending = {}
     for chunk in state.chunks.values():
         if chunk.length:
@@ -63,6 +64,17 @@ def repair(disk: Disk, state: State) -> Repaired:
         state.next_chunk_id += IDS_PER_DAMAGE if state.based else SystemRandom().randrange(1 << 40, 1 << 62)
         _balance(state)
     return Repaired(state.snapshot(), pending, tuple(state.damage), unkept)
+
+
+def _count_put_aside(disk: Disk, state: State, names: Mapping[str, int]) -> None:
+    """Chunks that couldn't be read and were moved into the quarantine, before the journal could say so."""
+    aside = disk.listdir(QUARANTINE)
+    for chunk in list(state.chunks.values()):
+        path = chunk_path(chunk.definition.chunk_id)
+        if basename(path) in aside and basename(path) not in names:
+            state.damage.append(f"{path}: couldn't be read; its {chunk.records} records are in {QUARANTINE}/")
+            state.quarantined += chunk.records
+            del state.chunks[chunk.definition.chunk_id]
 
 
 def _repair_chunk(disk: Disk, state: State, chunk: RecoveringChunk, size: int | None) -> array[int]:
