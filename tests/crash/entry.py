@@ -2,8 +2,12 @@
 
 ``python -m tests.crash.entry PLAN``: PLAN is a ``Plan`` as JSON. Where the data port listens is written to
 ``<settings directory>/port``; what was passed and the last status to ``<settings directory>/report.json`` at the end.
-SIGTERM stops in order, SIGUSR1 drains, SIGUSR2 resumes, SIGHUP retries uploads at once and writes
+SIGTERM stops in order, SIGUSR2 drains, SIGUSR1 resumes, SIGHUP retries uploads at once and writes
 ``<settings directory>/status.json``.
+
+Of signals that wait for a process which didn't run for a while, Linux has the one of the highest number handled first,
+whatever their order was. So a drain has a higher one than the resume after it: the other way round the process would be
+left draining.
 """
 
 from __future__ import annotations
@@ -89,8 +93,8 @@ async def _run(app: App, plan: Plan, points: Points, directory: Path) -> None:
     orders: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: _kick(app, directory))
-    loop.add_signal_handler(signal.SIGUSR1, orders.put_nowait, lambda: _drain(app, points, "by hand"))
-    loop.add_signal_handler(signal.SIGUSR2, orders.put_nowait, lambda: _resume(app, points))
+    loop.add_signal_handler(signal.SIGUSR2, orders.put_nowait, lambda: _drain(app, points, "by hand"))
+    loop.add_signal_handler(signal.SIGUSR1, orders.put_nowait, lambda: _resume(app, points))
     await app.start()
     _write_whole(directory / "port", str(app.data.port))
     others = asyncio.gather(_watch(app, plan, points, stop), _follow(orders))

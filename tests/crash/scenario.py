@@ -39,7 +39,7 @@ async def live(sink: Sink, seed: int, fault: Fault | None = None) -> None:
         return
     for shape in (MANY, FEW):
         await Load(sink.ledger, rng, shape).send(port, 60)
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGUSR2, signal.SIGUSR1):
         if sink.process.alive:
             sink.signal(number)
             await asyncio.sleep(SIGNAL_SECONDS)
@@ -56,9 +56,9 @@ async def endure(sink: Sink, seed: int, fault: Fault) -> None:
     port = await sink.port()
     for shape in (MANY, FEW):
         await Load(sink.ledger, rng, shape).send_until_acked(port, 45)
-    sink.signal(signal.SIGUSR1)
-    await asyncio.sleep(SIGNAL_SECONDS)
     sink.signal(signal.SIGUSR2)
+    await asyncio.sleep(SIGNAL_SECONDS)
+    sink.signal(signal.SIGUSR1)
     await asyncio.sleep(SIGNAL_SECONDS)
     await Load(sink.ledger, rng, FEW).send_until_acked(port, 15)
     sink.signal(signal.SIGTERM)

@@ -40,7 +40,7 @@ async def test_ten_thousand_open_partitions(make_sink: MakeSink, tell: Tell) -> 
         status = await sink.status()
         open_at_once = rss(process.pid)
         assert status["store"]["open_partitions"] == PARTITIONS
-        sink.signal(signal.SIGUSR1)
+        sink.signal(signal.SIGUSR2)
         while (await sink.status())["store"]["drained"] is False:
             descriptors = max(descriptors, open_descriptors(process.pid))
             await asyncio.sleep(0.2)

@@ -7,6 +7,7 @@ reader must see whole objects only, and the next process must find everything.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from tests.crash import scenario
 from tests.crash.conftest import MakeSink, Tell
 from tests.crash.ledger import NOTHING, Verdict
+from tests.crash.load import Load
 from tests.crash.points import Fault
 from tests.crash.sink import Sink
 
@@ -74,6 +76,19 @@ async def test_an_error_at_every_point_of_a_life(make_sink: MakeSink, tell: Tell
         return await _recovered(sink)
 
     tell(f"{len(faults)} times {error} at {len(passed)} points of a life", await _trials(faults, trial, 12))
+
+
+async def test_a_process_that_did_not_run_takes_a_drain_before_its_resume(make_sink: MakeSink) -> None:
+    """Or the lives above would end in waiting, on a machine that is busy."""
+    sink = make_sink(**scenario.LIFE)
+    sink.start()
+    port = await sink.port()
+    for number in (signal.SIGSTOP, signal.SIGUSR2, signal.SIGUSR1, signal.SIGCONT):
+        sink.signal(number)
+    await asyncio.sleep(scenario.SIGNAL_SECONDS)
+    await Load(sink.ledger, Random(1), scenario.FEW).send_until_acked(port, 30)
+    sink.signal(signal.SIGTERM)
+    assert await sink.exited() == 0, sink.log_tail()
 
 
 async def _recovered(sink: Sink) -> Verdict:
