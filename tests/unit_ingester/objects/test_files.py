@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,38 @@ def test_a_root_that_is_a_file_fails_the_check(disk: RealDisk, root: Path) -> No
     root.write_bytes(b"")
     with pytest.raises(StoreRefused):
         FileStore(str(root), disk).check()
+
+
+class SlowDisk(RealDisk):
+    """The first put waits in the middle of its copy until a second one is as far."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.copying = threading.Event()
+        self.overtaken = threading.Event()
+        self._reads = 0
+        self._lock = threading.Lock()
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        with self._lock:
+            self._reads += 1
+            number = self._reads
+        if number == 2:  # each put reads the file to check it, then to copy it
+            self.copying.set()
+            self.overtaken.wait(0.3)  # with nobody to overtake it goes on by itself
+        elif number == 4:
+            self.overtaken.set()
+        return super().read(path, offset, length)
+
+
+def test_a_put_beside_an_earlier_one_of_the_same_object_waits_for_it(tmp_path: Path, root: Path) -> None:
+    disk = SlowDisk(str(tmp_path / "volume"))
+    obj = seal(disk, "a/x.gz", b"content")
+    store = FileStore(str(root), disk)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(store.put, obj)
+        assert disk.copying.wait(10.0)
+        second = threads.submit(store.put, obj)
+        assert (first.result(), second.result()) == (PutOutcome.CREATED, PutOutcome.ALREADY_THERE)
+    assert (root / "a" / "x.gz").read_bytes() == b"content"
+    assert not list((root / ".s3sink-tmp").iterdir())

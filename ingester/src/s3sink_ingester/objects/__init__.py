@@ -4,8 +4,8 @@ Admission rule: a store knows bytes, keys and digests; nothing here knows record
 
 What ``put`` may assume
     The file of a ``SealedObject`` never changes after it was sealed. No other chunk, volume or process has
-    the same key (it carries store id and chunk id, and a digest of the bytes). No two puts of one object run
-    at a time; puts of different objects do. ``put`` blocks and is called in threads.
+    the same key (it carries store id and chunk id, and a digest of the bytes). Two puts of one object run at a
+    time only if the volume was recovered in place during the first. ``put`` blocks and is called in threads.
 
 What ``put`` guarantees
     - It is idempotent: the same object may be put any number of times, after any failure, by any process.

@@ -10,6 +10,8 @@ import contextlib
 import errno
 import hashlib
 import os
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from s3sink_ingester.errors import DestinationError, StoreRefused, StoreUnavailable
@@ -50,6 +52,8 @@ class FileStore:
     def __init__(self, root: str, disk: Disk) -> None:
         self._root = os.path.abspath(root)
         self._disk = disk
+        self._busy: set[str] = set()
+        self._freed = threading.Condition()
 
     def put(self, obj: SealedObject) -> PutOutcome:
         """Store the object. Raises StoreUnavailable, StoreRefused, ObjectCorrupt."""
@@ -57,7 +61,8 @@ class FileStore:
         checked_parts(self._disk, obj, max(obj.size, 1))
         try:
             _make_directories(os.path.dirname(target))
-            return self._create(obj, target)
+            with self._alone(obj.key):
+                return self._create(obj, target)
         except OSError as error:
             raise _verdict(error) from error
 
@@ -72,6 +77,19 @@ class FileStore:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    @contextlib.contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """One put of a key at a time, since they share the temporary file: a recovery in place may begin another."""
+        with self._freed:
+            self._freed.wait_for(lambda: key not in self._busy)
+            self._busy.add(key)
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._busy.discard(key)
+                self._freed.notify_all()
 
     def _create(self, obj: SealedObject, target: str) -> PutOutcome:
         # Named by the key, so that the next put replaces what a crash left, and without an extension.
