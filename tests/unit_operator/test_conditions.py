@@ -33,8 +33,15 @@ def broken(**fields: Any) -> Any:
     return healthy(sink(partitioning={"regex": "("}, **fields), kids=children(sink(), replicas=2))
 
 
-def waiting(ordinal: int, reason: str, message: str = "", ended: dict[str, Any] | None = None) -> Any:
+def waiting(
+    ordinal: int,
+    reason: str,
+    message: str = "",
+    ended: dict[str, Any] | None = None,
+    name: str = names.CONTAINER,
+) -> Any:
     container = {
+        "name": name,
         "image": IMAGE,
         "ready": False,
         "state": {"waiting": {"reason": reason, "message": message}},
@@ -364,6 +371,13 @@ CASES = (
         "Service events-s3sink belongs to the App web: delete it, or give the sink another name",
     ),
     Case("bad config waits for a person", broken(), "Stalled", ("True", "ConfigInvalid")),
+    Case(
+        "an injected container's exit code means nothing",
+        healthy(pods=[pod(0), waiting(1, "CrashLoopBackOff", "back-off", {"exitCode": 4}, name="proxy")]),
+        "Stalled",
+        ("True", "CrashLoopBackOff"),
+        "events-s3sink-1, container proxy: CrashLoopBackOff: back-off",
+    ),
     Case(
         "a volume of a newer version",
         healthy(pods=[pod(0), waiting(1, "CrashLoopBackOff", "back-off", {"exitCode": 4})]),

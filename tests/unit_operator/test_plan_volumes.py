@@ -358,7 +358,10 @@ class TestOrphans:
             (
                 {
                     "containerStatuses": [
-                        {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+                        {
+                            "name": names.CONTAINER,
+                            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+                        }
                     ]
                 },
                 "drain-events-s3sink-1-x7k2p: ImagePullBackOff: no such image",
@@ -432,7 +435,9 @@ class TestOrphans:
             "volume 1: the Job drain-events-s3sink-1 could not empty the volume of ordinal 1: gave up"
         )
         ended = {"exitCode": 1, "message": "0 records left\n2 damaged files need a person\n"}
-        pods = (job_pod(1, phase="Failed", containerStatuses=[{"state": {"terminated": ended}}]),)
+        proxy = {"name": "a-proxy", "state": {"terminated": {"exitCode": 0, "message": "bye"}}}
+        ours = {"name": names.CONTAINER, "state": {"terminated": ended}}
+        pods = (job_pod(1, phase="Failed", containerStatuses=[proxy, ours]),)
         assert condition(self.plan(failed, job_pods=pods), "Draining")["message"] == (
             "volume 1: the Job drain-events-s3sink-1 could not empty the volume of ordinal 1: "
             "2 damaged files need a person"

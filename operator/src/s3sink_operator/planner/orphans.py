@@ -99,10 +99,10 @@ def _failed(verdict: Verdict, job: Object, now: datetime) -> Verdict:
 
 
 def _last_word(pod: Object | None) -> str | None:
-    """The last line of what the pod printed: why it ended as it did."""
+    """The last line of what its ingester printed: why it ended as it did."""
     for container in (pod or {}).get("status", {}).get("containerStatuses") or ():
         ended = container.get("state", {}).get("terminated") or {}
-        if ended.get("message", "").strip():
+        if container["name"] == names.CONTAINER and ended.get("message", "").strip():
             last: str = ended["message"].strip().splitlines()[-1]
             return last
     return None

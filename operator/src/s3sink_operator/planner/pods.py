@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from s3sink_operator import names
 from s3sink_operator.planner import managed
 from s3sink_operator.planner.fleet import Fleet, condition, is_pod_ready, is_terminating, time_of
 from s3sink_operator.state import Object, Report
@@ -140,8 +141,16 @@ def _of_ending(pod: Object, now: datetime) -> Trouble:
 
 
 def _of_container(pod: str, container: Mapping[str, Any]) -> Trouble | None:
+    """Of a sidecar that somebody injected, too: a pod is ready if all are. But only the ingester's exit codes mean
+    anything here."""
+    is_ours = container["name"] == names.CONTAINER
     ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated")
-    if ended is not None and ended.get("exitCode") == _NEWER_FORMAT_EXIT and not container.get("ready"):
+    if (
+        is_ours
+        and ended is not None
+        and ended.get("exitCode") == _NEWER_FORMAT_EXIT
+        and not container.get("ready")
+    ):
         return Trouble(
             FORMAT_DOWNGRADE,
             f"{pod}: its volume was written by a newer version than {container.get('image', 'this image')}; "
@@ -154,4 +163,5 @@ def _of_container(pod: str, container: Mapping[str, Any]) -> Trouble | None:
     text = waiting.get("message") or "see its log"
     if ended is not None and ended.get("message"):
         text = f"{text}: {ended['message'].strip()}"
-    return Trouble(waiting["reason"], f"{pod}: {waiting['reason']}: {text}", needs_help=True)
+    where = pod if is_ours else f"{pod}, container {container['name']}"
+    return Trouble(waiting["reason"], f"{where}: {waiting['reason']}: {text}", needs_help=True)
