@@ -560,6 +560,14 @@ PODS: Final = (
         "credentials come from destination.credentials.secretRef; take them out here",
     ),
     Case(
+        "authorities twice",
+        {
+            "spec.destination.caBundle": {"secretRef": {"name": "authorities"}},
+            "spec.podTemplate.env": [{"name": "AWS_CA_BUNDLE", "value": "/etc/ca.crt"}],
+        },
+        "AWS_CA_BUNDLE comes from destination.caBundle.secretRef; take it out here",
+    ),
+    Case(
         "a toleration that is misspelt",
         {"spec.podTemplate.tolerations": [{"keys": "dedicated"}]},
         'unknown field "spec.podTemplate.tolerations[0].keys"',

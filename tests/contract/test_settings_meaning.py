@@ -23,7 +23,8 @@ GROUPS = ("destination", "source", "partitioning", "batch", "object", "buffer")
 """Of a spec, those that settings have."""
 OPERATORS = {
     "destination.credentials.secretRef.name",  # environment
-    "source.auth.secretRef.name",  # mounted
+    "destination.caBundle.secretRef.name",  # mounted
+    "source.auth.secretRef.name",
     "source.tls.secretRef.name",
     "source.firehose.enabled",  # always false in this version
     "buffer.storageClassName",
@@ -33,6 +34,7 @@ OPERATORS = {
 """Fields of those groups that the operator acts on by itself."""
 LEFT_OUT = {
     "destination.credentials.secretRef",
+    "destination.caBundle.secretRef",
     "destination.encryption",
     "source.auth.secretRef",
     "source.tls.secretRef",

@@ -425,6 +425,16 @@ CASES = (
         "spec.destination.credentials.secretRef: the Secret s3 has no key AWS_SECRET_ACCESS_KEY; add it",
     ),
     Case(
+        "no certificates in it",
+        healthy(
+            sink(destination={**CREDENTIALS, "credentials": {}, "caBundle": {"secretRef": {"name": "ca"}}}),
+            secrets={"ca": SecretFacts(keys=frozenset({"tls.crt"}), digest="d")},
+        ),
+        "ConfigValid",
+        ("False", "SecretKeyMissing"),
+        "spec.destination.caBundle.secretRef: the Secret ca has no key ca.crt; add it",
+    ),
+    Case(
         "several problems",
         healthy(
             sink(source={"auth": {"secretRef": {"name": "keys"}}, "tls": {"secretRef": {"name": "tls"}}}),

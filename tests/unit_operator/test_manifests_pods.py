@@ -67,6 +67,19 @@ def test_credentials_come_from_the_secret(build: Any) -> None:
 
 
 @pytest.mark.parametrize("build", TEMPLATES)
+def test_authorities_of_the_store_are_a_file_that_the_sdk_finds(build: Any) -> None:
+    to = {"bucket": "b12", "region": "us-east-1", "caBundle": {"secretRef": {"name": "authorities"}}}
+    made = build(spec_of(destination=to))
+    env, container = env_of(made), container_of(made)
+    (volume,) = (one for one in pod_of(made)["volumes"] if one["name"] == "ca")
+    (mount,) = (one for one in container["volumeMounts"] if one["name"] == "ca")
+    assert volume["secret"]["secretName"] == "authorities"
+    assert mount["readOnly"] is True
+    assert env["AWS_CA_BUNDLE"]["value"] == f"{mount['mountPath']}/ca.crt"
+    assert "AWS_CA_BUNDLE" not in env_of(build(spec_of()))
+
+
+@pytest.mark.parametrize("build", TEMPLATES)
 def test_without_a_secret_the_workload_identity_is_left_to_others(build: Any) -> None:
     made = build(spec_of(), credentials_hash="")
     assert list(env_of(made)) == ["POD_NAME", "POD_UID"]

@@ -109,6 +109,13 @@ CREDENTIALS: Any = {
         "credentials": {"secretRef": {"name": "s3"}},
     }
 }
+AUTHORITIES: Any = {
+    "destination": {
+        "bucket": "the-output-bucket",
+        "region": "us-east-1",
+        "caBundle": {"secretRef": {"name": "ca"}},
+    }
+}
 KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
 
 
@@ -167,6 +174,16 @@ CASES = (
             sink(**CREDENTIALS),
             kids=kids(sink(**CREDENTIALS)),
             secrets={"s3": SecretFacts(keys=KEYS, digest="another")},
+        ),
+        ("apply StatefulSet events-s3sink replicas=2",),
+        requeue_after=MOVING_SECONDS,
+    ),
+    Case(
+        "authorities that changed roll the pods",
+        healthy(
+            sink(**AUTHORITIES),
+            kids=kids(sink(**AUTHORITIES)),
+            secrets={"ca": SecretFacts(keys=frozenset({"ca.crt"}), digest="another")},
         ),
         ("apply StatefulSet events-s3sink replicas=2",),
         requeue_after=MOVING_SECONDS,

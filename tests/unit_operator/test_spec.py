@@ -293,6 +293,15 @@ def test_credentials_from_two_places() -> None:
     ]
 
 
+def test_authorities_from_two_places() -> None:
+    manifest = sink(podTemplate={"env": [{"name": "AWS_CA_BUNDLE", "value": "/etc/ca.crt"}]})
+    parse(manifest)
+    manifest["spec"]["destination"]["caBundle"] = {"secretRef": {"name": "authorities"}}
+    assert problems(manifest) == [
+        "spec.podTemplate.env: AWS_CA_BUNDLE comes from destination.caBundle.secretRef; take one of them out"
+    ]
+
+
 def test_a_long_value_is_shown_in_part() -> None:
     (problem,) = problems(sink(object={"compression": "x" * 500}))
     assert len(problem) < 120

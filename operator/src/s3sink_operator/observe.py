@@ -55,6 +55,7 @@ _SENDABLE: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % MAX_KEY_BYTES)
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 _SECRETS: Final = (
     ("destination", "credentials", "secretRef", "name"),
+    ("destination", "caBundle", "secretRef", "name"),
     ("source", "auth", "secretRef", "name"),
     ("source", "tls", "secretRef", "name"),
 )

@@ -43,7 +43,7 @@ class Context:
     volume_size: str
     """Of the largest volume: the buffer's size in the settings is made of it."""
     credentials_hash: str = ""
-    """Digest of the Secret that is given as environment; empty without one."""
+    """Digest of the Secrets that are read at the start; empty without one."""
     release: str = ""
     """Version of the operator; empty: it isn't noted."""
     served: frozenset[Resource] = frozenset()

@@ -11,17 +11,22 @@ field says; it is readable because ``fsGroup`` is set.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from s3sink_operator import names
 from s3sink_operator.manifests import service_account, settings
 from s3sink_operator.manifests.base import Context, Owner, given, without_nulls
-from s3sink_operator.spec import Spec
+from s3sink_operator.spec import Spec, pods
 from s3sink_operator.units import format_size, parse_size
+
+MountedSecret = tuple[str, str, str]
+"""Name of the volume, path, name of the Secret."""
 
 USER: Final = 65532
 """Of the process and its group, as the image has it; volumes are made writable for the group."""
 SETTINGS_VOLUME: Final = "settings"
+READ_BY_GROUP: Final = 0o440
 COMMAND: Final = "s3sink-ingester"
 
 CPU: Final = "250m"
@@ -68,7 +73,10 @@ def pod_spec(spec: Spec, owner: Owner, container: dict[str, Any]) -> dict[str, A
             imagePullSecrets=[{"name": one.name} for one in template.image_pull_secrets],
         ),
         "containers": [container],
-        "volumes": [{"name": SETTINGS_VOLUME, "configMap": {"name": names.child(owner.name)}}],
+        "volumes": [
+            {"name": SETTINGS_VOLUME, "configMap": {"name": names.child(owner.name)}},
+            *secret_volumes(_authorities(spec)),
+        ],
     }
 
 
@@ -88,8 +96,22 @@ def container(spec: Spec, context: Context, command: list[str]) -> dict[str, Any
         "volumeMounts": [
             {"name": names.BUFFER_VOLUME, "mountPath": names.BUFFER_PATH},
             {"name": SETTINGS_VOLUME, "mountPath": settings.DIRECTORY, "readOnly": True},
+            *secret_mounts(_authorities(spec)),
         ],
     }
+
+
+def secret_volumes(secrets: Iterable[MountedSecret]) -> list[dict[str, Any]]:
+    """Of a pod. The kubelet brings changes into a running one."""
+    return [
+        {"name": name, "secret": {"secretName": secret, "defaultMode": READ_BY_GROUP}}
+        for name, _, secret in secrets
+    ]
+
+
+def secret_mounts(secrets: Iterable[MountedSecret]) -> list[dict[str, Any]]:
+    """Of its container."""
+    return [{"name": name, "mountPath": path, "readOnly": True} for name, path, _ in secrets]
 
 
 def environment(spec: Spec, pod_name: dict[str, Any]) -> list[dict[str, Any]]:
@@ -106,6 +128,8 @@ def environment(spec: Spec, pod_name: dict[str, Any]) -> list[dict[str, Any]]:
             _from_secret(secret.name, "AWS_SECRET_ACCESS_KEY"),
             _from_secret(secret.name, "AWS_SESSION_TOKEN", optional=True),
         ]
+    if spec.destination.ca_bundle.secret_ref is not None:
+        env.append({"name": pods.CA_ENV, "value": f"{settings.CA_PATH}/{names.CA_KEY}"})
     return env + [without_nulls(one) for one in spec.pod_template.env]
 
 
@@ -121,6 +145,12 @@ def resources(spec: Spec) -> dict[str, Any]:
         requests["memory"] = _memory(spec, MEMORY_REQUESTED)
         limits["memory"] = _memory(spec, MEMORY_LIMIT)
     return {**wanted, **given(requests=requests, limits=limits)}
+
+
+def _authorities(spec: Spec) -> list[MountedSecret]:
+    """The Secret with those that are trusted in place of the public ones, if there is one."""
+    secret = spec.destination.ca_bundle.secret_ref
+    return [] if secret is None else [("ca", settings.CA_PATH, secret.name)]
 
 
 def _memory(spec: Spec, largest_requests: int) -> str:

@@ -23,6 +23,7 @@ FILE: Final = names.SETTINGS_PATH.rpartition("/")[2]
 DIRECTORY: Final = names.SETTINGS_PATH.rpartition("/")[0]
 AUTH_PATH: Final = f"{DIRECTORY}/auth"
 TLS_PATH: Final = f"{DIRECTORY}/tls"
+CA_PATH: Final = f"{DIRECTORY}/ca"
 OTHER_STORES_REGION: Final = "us-east-1"
 _Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """Each look at a sink makes the text; the one in C takes a fraction of the time, but not every PyYAML has it."""

@@ -22,7 +22,6 @@ MIN_READY_SECONDS: Final = 10
 REVISIONS: Final = 3
 HUNG_SECONDS: Final = 30
 """From SIGTERM to SIGKILL for an ingester that doesn't answer its probes."""
-READ_BY_GROUP: Final = 0o440
 
 
 def stateful_set(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
@@ -68,14 +67,9 @@ def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
         **_probes(grace.total),
         **given(lifecycle={"preStop": {"sleep": {"seconds": grace.routing}}} if grace.routing else None),
     }
-    container["volumeMounts"] += [
-        {"name": name, "mountPath": path, "readOnly": True} for name, path, _ in _secrets(spec)
-    ]
+    container["volumeMounts"] += pod.secret_mounts(_secrets(spec))
     made = pod.pod_spec(spec, owner, container)
-    made["volumes"] += [
-        {"name": name, "secret": {"secretName": secret, "defaultMode": READ_BY_GROUP}}
-        for name, _, secret in _secrets(spec)
-    ]
+    made["volumes"] += pod.secret_volumes(_secrets(spec))
     return {
         **made,
         "terminationGracePeriodSeconds": grace.total,
@@ -83,8 +77,8 @@ def _pod(spec: Spec, owner: Owner, context: Context) -> dict[str, Any]:
     }
 
 
-def _secrets(spec: Spec) -> list[tuple[str, str, str]]:
-    """Volume, path and Secret of each that is mounted. The kubelet brings changes into a running pod."""
+def _secrets(spec: Spec) -> list[pod.MountedSecret]:
+    """What the data port needs."""
     found = []
     if spec.source.auth.secret_ref is not None:
         found.append(("auth", settings.AUTH_PATH, spec.source.auth.secret_ref.name))

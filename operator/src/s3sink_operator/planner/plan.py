@@ -204,14 +204,12 @@ def _config(observed: Observed, fleet: Fleet) -> tuple[Spec | None, tuple[Proble
 
 
 def _context(scene: _Scene, spec: Spec, replicas: int) -> Context:
-    credentials = spec.destination.credentials.secret_ref
-    facts = scene.observed.secrets.get(credentials.name) if credentials is not None else None
     return Context(
         image=scene.image,
         replicas=replicas,
         claim_size=growth.template_size(scene.fleet.stateful_set) or scene.wishes.size,
         volume_size=growth.largest_volume(scene.fleet, scene.wishes.replicas, scene.wishes.size),
-        credentials_hash=facts.digest if facts is not None else "",
+        credentials_hash=references.digest_at_start(spec, scene.observed),
         release=scene.release,
         served=scene.observed.served,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from s3sink_operator import names
 from s3sink_operator.spec import Spec, usable_bytes, usable_bytes_needed
 from s3sink_operator.state import Observed, SecretFacts
 
@@ -38,6 +39,15 @@ def missing(spec: Spec, observed: Observed) -> tuple[Problem, ...]:
     return (*_secrets(spec, observed), *_storage_class(spec, observed))
 
 
+def digest_at_start(spec: Spec, observed: Observed) -> str:
+    """Another one whenever a Secret is that pods read when they start; empty if they read none."""
+    to = spec.destination
+    found = (
+        observed.secrets.get(one.name) for one in (to.credentials.secret_ref, to.ca_bundle.secret_ref) if one
+    )
+    return ".".join(facts.digest for facts in found if facts is not None)
+
+
 def too_small(spec: Spec, volume_size: str) -> tuple[Problem, ...]:
     """Ingesters would refuse settings that need more than the volumes have. ``volume_size``: of the smallest."""
     if usable_bytes(volume_size) >= usable_bytes_needed(spec):
@@ -53,6 +63,8 @@ def _needs(spec: Spec) -> Iterator[_Need]:
     if (credentials := spec.destination.credentials.secret_ref) is not None:
         keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         yield _Need("spec.destination.credentials.secretRef", credentials.name, keys)
+    if (authorities := spec.destination.ca_bundle.secret_ref) is not None:
+        yield _Need("spec.destination.caBundle.secretRef", authorities.name, (names.CA_KEY,))
     if (auth := spec.source.auth.secret_ref) is not None:
         yield _Need("spec.source.auth.secretRef", auth.name, ())
     if (tls := spec.source.tls.secret_ref) is not None:

@@ -176,7 +176,12 @@ def _autoscaling(spec: Spec) -> Iterator[str]:
 
 
 def _env(spec: Spec) -> Iterable[str]:
-    return pods.env_problems(spec.pod_template.env, spec.destination.credentials.secret_ref is not None)
+    to = spec.destination
+    return pods.env_problems(
+        spec.pod_template.env,
+        has_credentials=to.credentials.secret_ref is not None,
+        has_authorities=to.ca_bundle.secret_ref is not None,
+    )
 
 
 def _advice(check: Callable[[str], None], text: str) -> Sequence[str]:
@@ -208,5 +213,5 @@ CHECKS: Final[Sequence[tuple[tuple[str, ...], Callable[[Spec], Iterable[str]]]]]
         _buffer_size,
     ),
     (("autoscaling.minReplicas", "autoscaling.maxReplicas"), _autoscaling),
-    (("podTemplate.env", "destination.credentials"), _env),
+    (("podTemplate.env", "destination.credentials", "destination.caBundle"), _env),
 )

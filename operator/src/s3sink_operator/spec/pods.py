@@ -13,16 +13,21 @@ from pydantic_core import CoreSchema, core_schema
 MAX_REPLICAS: Final = 1000
 OUR_ENV: Final = ("POD_NAME", "POD_UID")
 CREDENTIAL_ENV: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+CA_ENV: Final = "AWS_CA_BUNDLE"
 PERCENT_PATTERN: Final = r"(100|[1-9]?[0-9])%"
 
 
-def env_problems(env: Iterable[Mapping[str, Any]], has_secret: bool) -> Iterable[str]:
-    """Variables that the operator sets itself. ``has_secret``: credentials come from a Secret."""
+def env_problems(
+    env: Iterable[Mapping[str, Any]], *, has_credentials: bool, has_authorities: bool
+) -> Iterable[str]:
+    """Variables that the operator sets itself, of Secrets that the destination names if it ``has`` them."""
     for name in (entry.get("name") for entry in env):
         if name in OUR_ENV:
             yield f"{name} is set by the operator; take it out"
-        elif has_secret and name in CREDENTIAL_ENV:
+        elif has_credentials and name in CREDENTIAL_ENV:
             yield f"{name} comes from destination.credentials.secretRef; take one of them out"
+        elif has_authorities and name == CA_ENV:
+            yield f"{name} comes from destination.caBundle.secretRef; take one of them out"
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,14 @@ class Credentials(Model):
     A change of it rolls the pods, one by one."""
 
 
+class CaBundle(Model):
+    """Who may have signed the store's certificate. Left out: the public certificate authorities."""
+
+    secret_ref: SecretRef | None = None
+    """Secret with the key `ca.crt`, PEM certificates of authorities, as cert-manager makes it. They are trusted in
+    place of the public ones. A change of it rolls the pods, one by one."""
+
+
 class Encryption(Model):
     """How the store encrypts objects at rest. Left out: as the bucket says."""
 
@@ -97,6 +105,8 @@ class Destination(Model):
     """Where the bucket's name stands in a URL: in the path, in the host name, or as fits the endpoint (`Auto`)."""
 
     credentials: Credentials = Credentials()
+
+    ca_bundle: CaBundle = CaBundle()
 
     encryption: Encryption | None = None
 
@@ -298,7 +308,7 @@ class PodTemplate(Model):
     """Secrets in the sink's namespace that the ingester's image is pulled with: `[{name: registry}]`."""
 
     env: Annotated[list[dict[str, Any]], Bounded(100), Embedded("EnvVar")] = []
-    """Environment of the container, such as `HTTPS_PROXY`, or `AWS_CA_BUNDLE` for a file that is in the image."""
+    """Environment of the container, such as `HTTPS_PROXY`."""
 
 
 class Service(Model):

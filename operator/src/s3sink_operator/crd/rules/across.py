@@ -79,4 +79,10 @@ SPEC: Final = (
         "credentials come from destination.credentials.secretRef; take them out here, or secretRef there",
         field=".podTemplate.env",
     ),
+    Rule(
+        "!has(self.destination.caBundle.secretRef) || !has(self.podTemplate.env)"
+        f" || self.podTemplate.env.all(e, e.name != {text(pods.CA_ENV)})",
+        f"{pods.CA_ENV} comes from destination.caBundle.secretRef; take it out here, or secretRef there",
+        field=".podTemplate.env",
+    ),
 )

@@ -85,4 +85,5 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
         Rule(matches("self", "[A-Za-z0-9:/_.-]+"), "not a KMS key; write its ARN, its id or 'alias/name'"),
     ),
     "destination.credentials.secretRef.name": object_name(optional=False),
+    "destination.caBundle.secretRef.name": object_name(optional=False),
 }
