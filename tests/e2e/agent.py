@@ -18,6 +18,7 @@ import http.client
 import json
 import os
 import random
+import ssl
 import sys
 import threading
 from contextlib import suppress
@@ -50,6 +51,10 @@ class Run:
     senders: int
     kept: int
     """Requests that a connection is kept for."""
+    key: str = ""
+    """What clients have to show, if anything."""
+    authorities: str = ""
+    """Who must have signed the server's certificate, in PEM; empty: no TLS."""
     _fates: dict[int, str] = field(default_factory=dict)
     _last: str = ""
     _next: int = 0
@@ -80,8 +85,9 @@ class Run:
         used = 0
         while not self._stopping.is_set() and (request := self._take()) is not None:
             if connection is None or used == self.kept:
-                connection, used = http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT), 0
-            fate, text = post(connection, b"\n".join(lines(request, self.records, self.size)), self.records)
+                connection, used = self._connection(), 0
+            body = b"\n".join(lines(request, self.records, self.size))
+            fate, text = post(connection, body, self.records, self.key)
             used += 1
             with self._lock:
                 self._fates[request], self._last = fate, text
@@ -89,6 +95,13 @@ class Run:
                 connection.close()
                 connection = None
             self._stopping.wait(self.pause)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if not self.authorities:
+            return http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT)
+        context = ssl.create_default_context(cadata=self.authorities)
+        context.check_hostname = False  # it is called by the address that it has just got
+        return http.client.HTTPSConnection(self.host, self.port, timeout=TIMEOUT, context=context)
 
     def _take(self) -> int | None:
         with self._lock:
@@ -108,7 +121,7 @@ def lines(request: int, records: int, size: int) -> list[bytes]:
     return made
 
 
-def post(connection: http.client.HTTPConnection, body: bytes, records: int) -> tuple[str, str]:
+def post(connection: http.client.HTTPConnection, body: bytes, records: int, key: str) -> tuple[str, str]:
     """Send a request once. Returns what is known of it (as ``ledger.Fate``) and what was said."""
     try:
         if connection.sock is None:
@@ -116,7 +129,8 @@ def post(connection: http.client.HTTPConnection, body: bytes, records: int) -> t
     except OSError as error:
         return "refused", repr(error)  # nothing was sent
     try:
-        connection.request("POST", "/", body, {"Content-Type": "application/x-ndjson"})
+        shown = {"Authorization": f"Bearer {key}"} if key else {}
+        connection.request("POST", "/", body, {"Content-Type": "application/x-ndjson", **shown})
         answer = connection.getresponse()
         text = f"{answer.status} {answer.read().decode(errors='replace')}"
     except (OSError, http.client.HTTPException) as error:
