@@ -100,3 +100,31 @@ async def test_a_death_anywhere_on_the_way_comes_to_the_same(operations: int, po
     await (machine.power_loss() if power else machine.kill())
     await machine.start()
     check(machine, await give_up(machine))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+async def test_a_shortage_of_descriptors_or_memory_is_no_bad_sector(number: int) -> None:
+    machine = await with_a_bad_sector()
+    for name in machine.disk.listdir("chunks"):
+        machine.fake.mend(f"chunks/{name}")
+    machine.fail("read", paths=BAD, number=number, times=READS + 1)
+    status = await give_up(machine)
+    assert (status.damage, status.uploaded_records) == ((), 2 * RECORDS)
+    machine.ledger.check()
+
+
+async def test_another_chunk_of_the_same_id_is_not_taken_for_the_one_that_was_put_aside() -> None:
+    """Where the journal isn't synced the power may take all of it, and the file that was moved stays."""
+    machine = Machine(0, durable=False, segment_bytes=1 << 16)
+    await machine.start()
+    machine.disk.create("quarantine/0000000000000001.raw").append(b"r0 put aside before the power went\n")
+    request = machine.send_to(["p0/"])
+    await machine.settle()
+    assert request.outcome is True
+    assert list(machine.running.table.unsealed) == [1]
+    assert not machine.disk.listdir("chunks")
+    await machine.kill()
+    status = (await machine.start()).status()
+    assert (status.buffered_records, status.quarantined_records) == (1, 0)
+    await machine.finish()
+    machine.ledger.check()

@@ -67,11 +67,15 @@ def repair(disk: Disk, state: State) -> Repaired:
 
 
 def _count_put_aside(disk: Disk, state: State, names: Mapping[str, int]) -> None:
-    """Chunks that couldn't be read and were moved into the quarantine, before the journal could say so."""
+    """Chunks that couldn't be read and were moved into the quarantine, before the journal could say so.
+
+    A chunk without a base isn't looked for: the journal has all of it. And what lies aside may have been another one's:
+    where the journal isn't synced, a power loss makes it forget ids that were given already.
+    """
     aside = disk.listdir(QUARANTINE)
     for chunk in list(state.chunks.values()):
         path = chunk_path(chunk.definition.chunk_id)
-        if basename(path) in aside and basename(path) not in names:
+        if chunk.base and basename(path) in aside and basename(path) not in names:
             state.damage.append(f"{path}: couldn't be read; its {chunk.records} records are in {QUARANTINE}/")
             state.quarantined += chunk.records
             del state.chunks[chunk.definition.chunk_id]
