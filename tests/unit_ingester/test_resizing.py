@@ -93,6 +93,7 @@ async def test_what_is_in_use_is_not_taken_again(app: Taker, write: Callable[[st
         (text("128Mi", max_bytes="a lot"), "batch.maxBytes"),
         ("", "no settings"),
         ("{", "settings.yaml"),
+        (r'name: "\UFFFFFFFF"', "double quotes"),
     ],
 )
 async def test_what_cant_be_used_is_told_once_and_changes_nothing(

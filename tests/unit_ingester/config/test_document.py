@@ -65,6 +65,8 @@ ERRORS = [
         " put the value in single quotes: a: '!!python/object:os.system x'",
     ),
     ("a: 1\nb: \x07", "line 2, column 4: a character that YAML doesn't allow"),
+    (r'a: "\U00110000"', r"text in double quotes has a \U escape beyond \U0010ffff"),
+    (r'a: "\UFFFFFFFF"', r"text in double quotes has a \U escape beyond \U0010ffff"),
     ("[" * 10_000, "nested too deeply to be a settings file"),
     ("a" * (LONGEST_TEXT + 1), f"longer than {LONGEST_TEXT} characters: not a settings file"),
 ]

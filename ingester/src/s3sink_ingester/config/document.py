@@ -40,6 +40,10 @@ def parse(text: str) -> tuple[object, list[Problem]]:
     except yaml.reader.ReaderError as error:
         where = _position(text, error.position)
         raise ConfigError([Problem("", f"{where}: a character that YAML doesn't allow")]) from error
+    except (ValueError, OverflowError) as error:  # from the parser's chr(), for "\U00110000"
+        raise ConfigError(
+            [Problem("", "text in double quotes has a \\U escape beyond \\U0010ffff")]
+        ) from error
     except RecursionError:
         raise ConfigError([Problem("", "nested too deeply to be a settings file")]) from None
     problems: list[Problem] = []
