@@ -104,6 +104,7 @@ POD: Any = {
                 "resources": {"requests": {"cpu": "1"}},
             }
         ],
+        "minReadySeconds": 2,
         "replicas": 2,
         "tolerations": [{"key": "a"}],
     },
@@ -120,7 +121,7 @@ REWRITES: tuple[tuple[str, Any, str], ...] = (
     ("spec.containers.0.resources", None, ".spec.containers[ingester].resources"),
     ("spec.tolerations", [{"key": "a"}, {"key": "b"}], ".spec.tolerations"),
     ("spec.tolerations.0.key", "b", ".spec.tolerations[0].key"),
-    ("spec.replicas", 5, ".spec.replicas"),
+    ("spec.minReadySeconds", 5, ".spec.minReadySeconds"),
     ("metadata.labels", {"a.example/b": "d"}, ".metadata.labels.a.example/b"),
 )
 
@@ -152,20 +153,25 @@ class TestAdmission:
             assert rewritten(live, POD) == ()
 
     def test_what_somebody_took_is_put_back_beside_what_admission_changed(self) -> None:
-        changed = put(put(POD, "spec.containers.0.image", "mirror.example/i:1"), "spec.replicas", 5)
-        del (entries := managed(POD))[0]["fieldsV1"]["f:spec"]["f:replicas"]
+        changed = put(put(POD, "spec.containers.0.image", "mirror.example/i:1"), "spec.minReadySeconds", 5)
+        del (entries := managed(POD))[0]["fieldsV1"]["f:spec"]["f:minReadySeconds"]
         live = put(changed, "metadata.managedFields", entries)
-        assert difference(live, POD) == ".spec.replicas isn't as it should be"
+        assert difference(live, POD) == ".spec.minReadySeconds isn't as it should be"
         assert rewritten(live, POD) == (".spec.containers[ingester].image",)
 
     def test_what_is_wanted_now_is_applied_though_the_field_is_ours(self) -> None:
-        live = put(put(POD, "spec.replicas", 5), "metadata.managedFields", managed(POD))
+        live = put(put(POD, "spec.minReadySeconds", 5), "metadata.managedFields", managed(POD))
         live["metadata"]["annotations"] = {names.APPLIED_HASH: "old"}
+        assert difference(live, POD) == ".spec.minReadySeconds isn't as it should be"
+        assert rewritten(live, POD) == ()
+
+    def test_a_number_of_replicas_is_never_accepted(self) -> None:
+        live = put(put(POD, "spec.replicas", 0), "metadata.managedFields", managed(POD))
         assert difference(live, POD) == ".spec.replicas isn't as it should be"
         assert rewritten(live, POD) == ()
 
     def test_what_was_applied_without_a_hash_was_no_rendering(self) -> None:
-        live = put(put(POD, "spec.replicas", 5), "metadata.managedFields", managed(POD))
+        live = put(put(POD, "spec.minReadySeconds", 5), "metadata.managedFields", managed(POD))
         live["metadata"]["annotations"] = {}
         assert [one.is_ours for one in differences(live, POD)] == [False]
 

@@ -546,6 +546,14 @@ class TestAdmission:
         found = plan(healthy(kids=self.mirrored(taken=True)), IMAGE, NOW)
         assert tuple(map(told, found.actions)) == ("apply StatefulSet events-s3sink replicas=2",)
 
+    @pytest.mark.parametrize("made", [0, 1])
+    def test_a_number_of_replicas_that_it_made_is_put_right_at_each_look(self, made: int) -> None:
+        """By then the policy may be gone; and volumes that are wanted are emptied by their pods alone."""
+        found = self.mirrored()
+        found[SET]["spec"] = {**found[SET]["spec"], "replicas": made}
+        planned = plan(healthy(kids=found), IMAGE, NOW)
+        assert tuple(map(told, planned.actions)) == ("apply StatefulSet events-s3sink replicas=2",)
+
     def test_another_number_of_replicas_rolls_nothing(self) -> None:
         seen = healthy(sink(replicas=3), kids=self.mirrored())
         found = plan(seen, IMAGE, NOW)

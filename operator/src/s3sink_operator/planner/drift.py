@@ -2,8 +2,9 @@
 
 Three questions. *Containment*: is every field that was rendered there, with its value? The API server adds defaults,
 others add fields of their own; those aren't ours. *Ownership*: who changed one that isn't so? What somebody edits is
-put back; what admission made of our own request stays, since it would make the same of the next one. *The applied
-hash*: was it this rendering that was applied last? That tells when a value in it was changed, or a field dropped.
+put back; what admission made of our own request stays, but for the number of replicas, since it would make the same of
+the next one. *The applied hash*: was it this rendering that was applied last? That tells when a value in it was
+changed, or a field dropped.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ _ONE_VALUE: Final = (".ingress", ".egress")
 _QUANTITIES: Final = frozenset({"requests", "limits", "capacity"})
 """Maps whose values are quantities, which the API server may write another way."""
 _QUANTITY_FIELDS: Final = frozenset({"sizeLimit", "averageValue", "divisor"})
+_REPLICAS: Final = ".spec.replicas"
+"""Of a StatefulSet. Scaling goes on from those that are there, so it would stop for good if another number were
+accepted; a policy that sets one by the time of day may have gone with the next request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ def _differ(live: object, rendered: object, owned: Fields | None, path: str) -> 
     elif live == rendered and isinstance(live, bool) == isinstance(rendered, bool):
         return
     elif live is not None or rendered not in ("", None):
-        yield Difference(path or ".", owned is not None)
+        yield Difference(path or ".", owned is not None and path != _REPLICAS)
 
 
 def _maps_differ(
