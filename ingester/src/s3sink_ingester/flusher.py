@@ -123,25 +123,34 @@ class Flusher:
         started = time.monotonic()
         self._lane.submit(lambda: None, lambda _: self._settled(started))
 
-    def put_chunk_aside(self, chunk: Chunk, done: Callable[[], None]) -> bool:
-        """Move a closed chunk's file into the quarantine; then ``done``. False if it has to be asked for again.
+    def put_chunk_aside(self, chunk: Chunk, done: Callable[[bool], None]) -> bool:
+        """Move a closed chunk's file into the quarantine; then ``done``, with False if the disk was too full for it.
 
-        Its last bytes are written to it before: a checkpoint would, and find no file any more.
+        Its last bytes are written to it before: a checkpoint would, and find no file any more. Returns False if it has
+        to be asked for again after that.
         """
         if chunk.flushing or chunk.pending_bytes:
             if not chunk.flushing:
                 self.flush([chunk])
             return False
 
-        def move() -> None:
+        def move() -> bool:
             self._files.finish(chunk.id)
-            put_aside(self._disk, chunk_path(chunk.id))
+            try:
+                put_aside(self._disk, chunk_path(chunk.id))
+            except OSError as error:
+                if error.errno not in FULL_DISK:
+                    raise
+                return False
+            return True
 
-        def moved(outcome: Outcome[None]) -> None:
-            if outcome.error is None:
-                done()
-            else:  # what it held is unknown; recovery finds out where it is
+        def moved(outcome: Outcome[bool]) -> None:
+            if outcome.error is not None:  # what it held is unknown; recovery finds out where it is
                 self._fail(outcome.error)
+                return
+            if not outcome.get():
+                self._on_full()
+            done(outcome.get())
 
         self._lane.submit(move, moved)
         return True

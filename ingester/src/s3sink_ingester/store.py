@@ -367,11 +367,14 @@ class Store:
             self.sealer.landed()
 
     def _give_up(self, chunk: Chunk, reason: str) -> bool:
-        def moved() -> None:
+        def tried(moved: bool) -> None:
+            if not moved:  # there may be room when it has been tried as often again
+                self.sealer.add(chunk)
+                return
             self._damage += (f"{reason}; its {chunk.records} records are in {volume.QUARANTINE}/",)
             self.commits.finish(Done(chunk.id, quarantined=True))
 
-        return self.flusher.put_chunk_aside(chunk, moved)
+        return self.flusher.put_chunk_aside(chunk, tried)
 
     def _put_aside(self, obj: SealedObject) -> None:
         def done(outcome: Outcome[None]) -> None:

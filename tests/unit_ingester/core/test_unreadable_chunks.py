@@ -102,6 +102,16 @@ async def test_a_death_anywhere_on_the_way_comes_to_the_same(operations: int, po
     check(machine, await give_up(machine))
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_disk_too_full_for_the_move_is_asked_again(number: int) -> None:
+    machine = await with_a_bad_sector()
+    fault = machine.fail("rename", paths="quarantine/*", number=number)
+    status = await give_up(machine)
+    assert fault.hits == 1
+    assert not machine.running.failed.is_set()
+    check(machine, status)
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 async def test_a_shortage_of_descriptors_or_memory_is_no_bad_sector(number: int) -> None:
     machine = await with_a_bad_sector()
