@@ -13,6 +13,9 @@ from s3sink_operator.planner.drift import contains, difference, differences, rew
 
 from tests.rig.observations import children, managed, sink
 
+ANYWAY: Any = {"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+STRICT: Any = {"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+
 SAME: tuple[tuple[str, Any, Any], ...] = (
     ("a field of somebody else", {"a": 1, "b": 2}, {"a": 1}),
     ("deeper", {"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}),
@@ -25,6 +28,21 @@ SAME: tuple[tuple[str, Any, Any], ...] = (
         "the order of merged items",
         {"env": [{"name": "X"}, {"name": "A"}]},
         {"env": [{"name": "A"}, {"name": "X"}]},
+    ),
+    (
+        "a port of another protocol",
+        {"ports": [{"port": 80, "protocol": "TCP", "name": "http"}, {"port": 80, "protocol": "UDP"}]},
+        {"ports": [{"port": 80, "name": "http"}]},
+    ),
+    (
+        "a stricter constraint beside ours",
+        {"topologySpreadConstraints": [{**ANYWAY, "maxSkew": 1}, {**STRICT, "maxSkew": 3}]},
+        {"topologySpreadConstraints": [{**ANYWAY, "maxSkew": 1}]},
+    ),
+    (
+        "the order of constraints on one key",
+        {"topologySpreadConstraints": [STRICT, ANYWAY]},
+        {"topologySpreadConstraints": [ANYWAY, STRICT]},
     ),
     ("a quantity in another notation", {"requests": {"cpu": "1"}}, {"requests": {"cpu": "1000m"}}),
     ("a size in another notation", {"limits": {"memory": "1Gi"}}, {"limits": {"memory": "1024Mi"}}),
@@ -49,6 +67,7 @@ DIFFERENT: tuple[tuple[str, Any, Any], ...] = (
         {"env": [{"name": "A", "value": "2"}]},
         {"env": [{"name": "A", "value": "1"}]},
     ),
+    ("another protocol", {"ports": [{"port": 80, "protocol": "UDP"}]}, {"ports": [{"port": 80}]}),
     ("another quantity", {"requests": {"cpu": "2"}}, {"requests": {"cpu": "1000m"}}),
     ("a quantity that went", {"requests": {}}, {"requests": {"cpu": "1000m"}}),
     ("one more in a list that is one value", {"args": ["a", "b"]}, {"args": ["a"]}),

@@ -21,19 +21,21 @@ from s3sink_operator.state import Object
 DROPPED: Final = "what is wanted has changed"
 """The reason where a field was dropped from a rendering."""
 
-_KEYS: Final = {
-    "containers": ("name",),
-    "env": ("name",),
-    "imagePullSecrets": ("name",),
-    "initContainers": ("name",),
-    "ownerReferences": ("uid",),
-    "ports": ("containerPort", "port"),
-    "topologySpreadConstraints": ("topologyKey",),
-    "volumeMounts": ("mountPath",),
-    "volumes": ("name",),
+_NAMED: Final = (("name",),)
+_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "containers": _NAMED,
+    "env": _NAMED,
+    "imagePullSecrets": _NAMED,
+    "initContainers": _NAMED,
+    "ownerReferences": (("uid",),),
+    "ports": (("containerPort", "protocol"), ("port", "protocol")),
+    "topologySpreadConstraints": (("topologyKey", "whenUnsatisfiable"),),
+    "volumeMounts": (("mountPath",),),
+    "volumes": _NAMED,
 }
-"""Lists that server-side apply merges, and by what: others may have items of their own in them. Any other list is one
-value, and an item too many is a difference."""
+"""Lists that server-side apply merges, and by which fields together: others may have items of their own in them. Any
+other list is one value, and an item too many is a difference."""
+_DEFAULT_KEYS: Final = {"protocol": "TCP"}
 _ONE_VALUE: Final = (".ingress", ".egress")
 """Below these (of a NetworkPolicy) no list is merged."""
 _QUANTITIES: Final = frozenset({"requests", "limits", "capacity"})
@@ -127,11 +129,12 @@ def _lists_differ(
     if not isinstance(live, Sequence) or isinstance(live, str):
         yield Difference(path, owned is not None)
         return
-    key = _key_of(rendered, path)
-    if key is not None:
-        there = {one.get(key): one for one in live if isinstance(one, Mapping)}
+    keys = _keys_of(rendered, path)
+    if keys is not None:
+        there = {_identity(one, keys): one for one in live if isinstance(one, Mapping)}
         for item in rendered:
-            yield from _differ(there.get(item[key]), item, managed.item(owned, item), f"{path}[{item[key]}]")
+            one, below = there.get(_identity(item, keys)), managed.item(owned, item)
+            yield from _differ(one, item, below, f"{path}[{item[keys[0]]}]")
     elif len(live) != len(rendered):
         yield Difference(path, managed.is_whole(owned))
     else:
@@ -140,12 +143,16 @@ def _lists_differ(
             yield from _differ(one, other, below, f"{path}[{index}]")
 
 
-def _key_of(items: Sequence[Any], path: str) -> str | None:
+def _keys_of(items: Sequence[Any], path: str) -> tuple[str, ...] | None:
     """What tells the items of a list apart; None if it is one value."""
     if any(part in path for part in _ONE_VALUE) or not all(isinstance(item, Mapping) for item in items):
         return None
-    for key in _KEYS.get(path.rpartition(".")[2], ()):
-        values = [item.get(key) for item in items]
-        if None not in values and len(set(values)) == len(values):
-            return key
+    for keys in _KEYS.get(path.rpartition(".")[2], ()):
+        found = {_identity(item, keys) for item in items}
+        if len(found) == len(items) and not any(None in one for one in found):
+            return keys
     return None
+
+
+def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(item.get(key, _DEFAULT_KEYS.get(key)) for key in keys)
