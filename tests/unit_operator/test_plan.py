@@ -654,6 +654,15 @@ class TestUpgrading:
         now = NOW.replace(hour=12, minute=10)
         assert plan(seen, IMAGE, now).rolling_seconds == seconds
 
+    def test_a_version_that_comes_back_rolls_since_it_was_applied(self) -> None:
+        """Its pods that weren't rolled yet are older than the first one of the version in between."""
+        kept, in_between = pod(0), pod(1, ready=False)
+        kept["metadata"]["labels"][REVISION] = "b"
+        in_between["metadata"] |= {"creationTimestamp": "2026-11-24T11:50:00Z"}
+        in_between["metadata"]["labels"][REVISION] = "a"
+        seen = healthy(kids={**kids(), SET: hanging("2026-11-24T12:00:00Z")}, pods=[kept, in_between])
+        assert plan(seen, IMAGE, NOW.replace(hour=12, minute=10)).rolling_seconds == 600.0
+
     def test_what_rolls_no_more_or_not_yet_has_no_time(self) -> None:
         applied = "2026-11-24T12:00:00Z"
         unseen, done = hanging(applied), hanging(applied)

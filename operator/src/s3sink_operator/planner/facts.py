@@ -81,18 +81,19 @@ class Facts:
         """Since when pods are on the way to what was applied last. None: they aren't, or nothing tells.
 
         A roll begins with an apply. Not every apply begins one (a number of replicas doesn't), so where a pod of the
-        version is older, it counts.
+        version is older, it counts; but not where it is older than one of another version, too: then the version has
+        come back, and the pod has been there since before.
         """
         live = self.fleet.stateful_set
         if live is None or self.is_outdated or self.rollout.is_done or not is_seen(live):
             return None
         version = (live.get("status") or {}).get("updateRevision")
-        pods = (slot.pod for slot in self.fleet.slots.values())
-        times = [
-            time_of(pod["metadata"]["creationTimestamp"])
-            for pod in pods
-            if pod is not None and version is not None and label(pod, _REVISION_LABEL) == version
-        ]
+        of_it: list[datetime] = []
+        of_others: list[datetime] = []
+        for pod in (slot.pod for slot in self.fleet.slots.values() if slot.pod is not None):
+            is_of_it = version is not None and label(pod, _REVISION_LABEL) == version
+            (of_it if is_of_it else of_others).append(time_of(pod["metadata"]["creationTimestamp"]))
+        times = [made for made in of_it if not of_others or made > max(of_others)]
         applied_at = managed.applied_at(live)
         return min(times if applied_at is None else (*times, applied_at), default=None)
 
