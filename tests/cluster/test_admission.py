@@ -80,6 +80,20 @@ def test_what_a_webhook_makes_of_a_stateful_set_stays_and_is_told(
     sink.verdict()
 
 
+def test_replicas_that_a_webhook_made_fewer_come_back_once_it_is_gone(
+    control_plane: ControlPlane, operator: Operator, sink: LiveSink
+) -> None:
+    fewer: list[Object] = [{"op": "replace", "path": "/spec/replicas", "value": 1}]
+    with mutating_webhook(control_plane, sink.namespace, fewer):
+        sink.apply(replicas=2)
+        sink.wait(lambda: len(sink.ready_pods()) == 1, "one pod")
+        told = sink.wait_condition("Reconciling", "True", "ScalingUp")
+        assert told["message"] == "1 replicas become 2"
+    sink.wait_ready(2)
+    sink.wait_condition("Reconciling", "False", "UpToDate")
+    sink.verdict()
+
+
 def test_pods_that_a_quota_refuses_are_told(operator: Operator, sink: LiveSink) -> None:
     api, quota = sink.plane.api, {"metadata": {"namespace": sink.namespace, "name": "few"}}
     api.create(QUOTAS, {**quota, "spec": {"hard": {"pods": "1"}}})
