@@ -439,7 +439,7 @@ class Machine:
             if isinstance(outcome.error, AssertionError):
                 self._wrong.append(outcome.error)
             elif isinstance(outcome.error, ObjectCorrupt):
-                store.quarantine(obj)
+                store.quarantine(obj, str(outcome.error))
             elif isinstance(outcome.error, OSError):  # an uploader tries again
                 self._waiting.append(obj)
             elif outcome.error is None:

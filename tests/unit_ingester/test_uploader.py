@@ -7,6 +7,7 @@ import contextlib
 import heapq
 import random
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from s3sink_ingester.disk.fake import FakeDisk
-from s3sink_ingester.errors import ObjectCorrupt, StoreRefused, StoreUnavailable
+from s3sink_ingester.errors import ObjectCorrupt, ObjectUnreadable, StoreRefused, StoreUnavailable
 from s3sink_ingester.objects import PutOutcome, SealedObject
 from s3sink_ingester.objects.fake import (
     FakeStore,
@@ -25,7 +26,7 @@ from s3sink_ingester.objects.fake import (
     reset_after_storing,
     slow_down,
 )
-from s3sink_ingester.uploader import Uploader
+from s3sink_ingester.uploader import READS, Uploader
 
 from tests.rig.object_store_contract import seal
 
@@ -343,6 +344,27 @@ async def test_a_corrupt_file_is_told_once_and_the_rest_goes_on() -> None:
         assert r.uploader.destination_ok is True
         assert r.told.observed.count("corrupt") == 1
         assert r.timers.now == 1000.0, "nothing waited for it"
+
+
+@pytest.mark.parametrize("failures", [READS - 1, READS])
+async def test_a_file_that_the_disk_does_not_give_back_is_asked_for_some_times(failures: int) -> None:
+    async with rig() as r:
+        broken, *others = r.objects(20)
+        left = Counter({broken.key: failures})
+
+        def decide(obj: SealedObject) -> Fault | None:
+            left[obj.key] -= 1
+            return Fault(ObjectUnreadable("a bad sector")) if left[obj.key] >= 0 else None
+
+        r.store.decide = decide
+        r.uploader.add_all([broken, *others])
+        await r.reach(lambda: len(r.told.done) == len(others))
+        assert r.timers.now == 1000.0, "nothing waited for it"
+        await r.finish()
+        assert r.told.bad == ([broken] if failures == READS else [])
+        assert len(r.told.done) == 20 - len(r.told.bad)
+        assert r.told.observed.count("volume") == READS - 1
+        assert r.uploader.destination_ok is True
 
 
 async def test_a_bug_in_a_store_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -322,7 +322,7 @@ class App:
             store.uploaded(obj)
 
         def corrupt(obj: SealedObject, error: ObjectCorrupt) -> None:
-            store.quarantine(obj)
+            store.quarantine(obj, str(error))
 
         uploader = Uploader(
             self._objects,

@@ -130,5 +130,9 @@ class ChunkUnreadable(S3SinkError):
     """The disk doesn't give back what is in a chunk's file, or not all of it."""
 
 
+class ObjectUnreadable(DestinationError):
+    """The disk doesn't give back what is in a sealed file, or not all of it: a few times retried, then as corrupt."""
+
+
 class ObjectCorrupt(DestinationError):
     """The sealed file on the volume doesn't match the digest in the journal: quarantine, never upload."""

@@ -13,7 +13,6 @@ A new format or compression is an ``Encoder`` and an entry in ``_ENCODERS``.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +24,7 @@ import zstandard
 from isal import isal_zlib
 
 from s3sink_ingester.config import Compression
-from s3sink_ingester.disk import parent
+from s3sink_ingester.disk import SHORTAGES, parent
 from s3sink_ingester.errors import ChunkUnreadable
 
 if TYPE_CHECKING:
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 TEMPORARY_SUFFIX: Final = ".tmp"
 _BLOCK: Final = 1 << 20
 _GZIP_WINDOW: Final = 31  # 15 bits of window, +16: a gzip header instead of zlib's
-
-_SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""What a failed read says of the process or the machine, and not of the file: nothing to give a chunk up for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +139,7 @@ def _blocks(disk: Disk, raw_path: str | None, raw_length: int, tail: Sequence[by
         try:
             block = disk.read(raw_path, offset, min(_BLOCK, raw_length - offset))
         except OSError as error:
-            if error.errno in _SHORTAGES:
+            if error.errno in SHORTAGES:
                 raise
             raise ChunkUnreadable(f"{raw_path} can't be read: {error}") from error
         if not block:

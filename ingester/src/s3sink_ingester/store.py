@@ -210,9 +210,9 @@ class Store:
         """An object is in the store."""
         self.commits.finish(Done(obj.chunk_id))
 
-    def quarantine(self, obj: SealedObject) -> None:
-        """An object's file isn't what was sealed: put it aside, where a person can look at it."""
-        self._damage += (f"{obj.path}: doesn't match its digest; moved to {volume.QUARANTINE}/",)
+    def quarantine(self, obj: SealedObject, why: str) -> None:
+        """An object's file isn't what was sealed, or can't be read: put it aside, where a person can look at it."""
+        self._damage += (f"{why}; moved to {volume.QUARANTINE}/",)
         self._put_aside(obj)
 
     # ---- life

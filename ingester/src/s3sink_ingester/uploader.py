@@ -10,6 +10,9 @@ Two kinds of waiting keep a store that is away from being hammered, however long
   succeeds. Probes take the newest and the oldest waiting object in turn, so that a few objects that are refused
   for their own sake can't keep the others waiting; with none waiting the probe is ``store.check()``.
 * **The object's own delay**, so that one that fails again and again leaves the way to others.
+
+What is wrong with an object's file says nothing about the destination: it is told once as corrupt and forgotten here,
+one that the disk doesn't give back after a few attempts.
 """
 
 from __future__ import annotations
@@ -21,12 +24,19 @@ import random
 import threading
 import time
 from bisect import insort
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from s3sink_ingester.backoff import Gate, Retry, retry_delay
-from s3sink_ingester.errors import DestinationError, ObjectCorrupt, StoreFailed, StoreUnavailable
+from s3sink_ingester.errors import (
+    DestinationError,
+    ObjectCorrupt,
+    ObjectUnreadable,
+    StoreFailed,
+    StoreUnavailable,
+)
 from s3sink_ingester.objects import ObjectStore, PutOutcome, SealedObject
 from s3sink_ingester.policy import gives_up
 
@@ -34,6 +44,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _log = logging.getLogger(__name__)
+
+READS: Final = 5
+"""Attempts to read an object's file, before it counts as corrupt: a bad sector doesn't get better, a lost cable may."""
+
+READ_SECONDS: Final = 2.0
+"""Between them."""
 
 
 class UploadObserver(Protocol):
@@ -43,7 +59,7 @@ class UploadObserver(Protocol):
         """The object is in the store; the put took ``seconds``."""
 
     def failed(self, obj: SealedObject | None, reason: str, detail: str) -> None:
-        """``reason`` is a metric label: the store's, ``corrupt`` or ``internal``."""
+        """``reason`` is a metric label: the store's, ``volume``, ``corrupt`` or ``internal``."""
 
 
 class Timer(Protocol):
@@ -117,6 +133,7 @@ class Uploader:
         self._waiting: list[SealedObject] = []  # newest first: the next one is at the end
         self._delayed: list[tuple[float, int, SealedObject]] = []  # heap of (due, chunk id, object)
         self._failed_before: dict[int, int] = {}  # chunk id → failures in a row, for the few that have any
+        self._unread: Counter[int] = Counter()  # chunk id → attempts to read its object that failed
         self._running: set[_Job] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: Timer | None = None
@@ -240,6 +257,8 @@ class Uploader:
         try:
             if isinstance(result.error, ObjectCorrupt) and job.obj is not None:
                 self._corrupt(job, job.obj, result.error)
+            elif isinstance(result.error, ObjectUnreadable) and job.obj is not None:
+                self._unreadable(job, job.obj, result.error)
             elif result.error is not None:
                 self._failed(job, result.error)
             else:
@@ -256,6 +275,7 @@ class Uploader:
             return
         self.last_success = self._clock()
         self._failed_before.pop(job.obj.chunk_id, None)
+        self._unread.pop(job.obj.chunk_id, None)
         if self._observer is not None:
             self._observer.uploaded(job.obj, result.outcome, result.seconds)
         self._on_uploaded(job.obj, result.outcome)
@@ -272,9 +292,19 @@ class Uploader:
             heapq.heappush(self._delayed, (due, job.obj.chunk_id, job.obj))
         self._report(job.obj, error)
 
+    def _unreadable(self, job: _Job, obj: SealedObject, error: ObjectUnreadable) -> None:
+        self._unread[obj.chunk_id] += 1
+        if self._unread[obj.chunk_id] >= READS:
+            self._corrupt(job, obj, ObjectCorrupt(str(error)))
+            return
+        self._gate.undecided(job.turn)
+        heapq.heappush(self._delayed, (self._time() + READ_SECONDS, obj.chunk_id, obj))
+        self._report(obj, error)
+
     def _corrupt(self, job: _Job, obj: SealedObject, error: ObjectCorrupt) -> None:
         self._gate.undecided(job.turn)  # the file is bad, which says nothing about the store
         self._failed_before.pop(obj.chunk_id, None)
+        self._unread.pop(obj.chunk_id, None)
         self._report(obj, error)
         self._on_corrupt(obj, error)
 
@@ -285,6 +315,8 @@ class Uploader:
             fields = {"request_id": error.request_id} if error.request_id else {}
         elif isinstance(error, ObjectCorrupt):
             reason = "corrupt"
+        elif isinstance(error, ObjectUnreadable):
+            reason = "volume"
         what = "the destination's check" if obj is None else f"upload of {obj.key}"
         unexpected = None if isinstance(error, DestinationError) else error
         _log.warning("%s failed (%s): %s", what, reason, error, exc_info=unexpected, extra=fields)

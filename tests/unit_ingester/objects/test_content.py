@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from s3sink_ingester.disk import SHORTAGES
 from s3sink_ingester.disk.fake import FakeDisk
-from s3sink_ingester.errors import StoreUnavailable
+from s3sink_ingester.errors import ObjectUnreadable, StoreUnavailable
 from s3sink_ingester.objects.content import body, checked_parts, content_type, metadata
 
 from tests.rig.object_store_contract import noise, seal
@@ -51,18 +53,23 @@ def test_a_body_behaves_like_a_file_of_its_bytes(steps: list[int | tuple[int, in
         assert ours.tell() == model.tell()
 
 
-def test_a_volume_that_cannot_be_read_says_nothing_about_the_bytes() -> None:
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.EIO, ObjectUnreadable), (errno.ESTALE, ObjectUnreadable)]
+    + [(number, StoreUnavailable) for number in SHORTAGES],
+)
+def test_whether_it_is_the_file_that_cannot_be_read(number: int, expected: type[Exception]) -> None:
+    """Neither says anything about the bytes."""
     disk = FakeDisk()
     obj = seal(disk, "a/x.gz", b"content")
 
     def fail(operation: str, path: str) -> None:
         if operation == "read":
-            raise OSError(errno.EIO, "Input/output error", path)
+            raise OSError(number, os.strerror(number), path)
 
     disk.before = fail
-    with pytest.raises(StoreUnavailable) as unavailable:
+    with pytest.raises(expected, match=r"can't be read"):
         checked_parts(disk, obj, 100)
-    assert unavailable.value.reason == "volume"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from typing import Protocol, TypeAlias
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What an ``OSError`` says when there is no room: it may go away, and nothing that was written is in doubt."""
 
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What a failed read says of the process or the machine, and not of the file: nothing to give the file up for."""
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 

@@ -15,7 +15,8 @@ What ``put`` guarantees
     - The file is hashed before it is sent: one that doesn't match raises ``ObjectCorrupt`` and leaves no
       object. The file is never changed or removed, whatever happens.
     - When it raises, nothing is known about the key, and putting again is right. ``StoreUnavailable`` says
-      soon, ``StoreRefused`` says that a person has to act first. It raises nothing else on purpose.
+      soon, ``StoreRefused`` says that a person has to act first; ``ObjectUnreadable`` is about the file, not the store.
+      It raises nothing else on purpose.
     - It ends: every wait for the store is bounded by a timeout.
 """
 
@@ -64,7 +65,7 @@ class ObjectStore(Protocol):
     """See the module for the contract."""
 
     def put(self, obj: SealedObject) -> PutOutcome:
-        """Store the object. Raises StoreUnavailable, StoreRefused, ObjectCorrupt."""
+        """Store the object. Raises StoreUnavailable, StoreRefused, ObjectUnreadable, ObjectCorrupt."""
 
     def check(self) -> None:
         """Find out whether a put would be taken, without creating an object. Raises as put."""

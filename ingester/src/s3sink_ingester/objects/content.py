@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from s3sink_ingester.errors import ObjectCorrupt, StoreUnavailable
+from s3sink_ingester.disk import SHORTAGES
+from s3sink_ingester.errors import ObjectCorrupt, ObjectUnreadable, StoreUnavailable
 
 if TYPE_CHECKING:
     from s3sink_ingester.disk import Disk
@@ -40,8 +41,8 @@ class Part:
 def checked_parts(disk: Disk, obj: SealedObject, part_size: int) -> list[Part]:
     """The file in parts of ``part_size`` bytes (the last may be shorter), read once and found to be whole.
 
-    Raises ObjectCorrupt when the file is missing or is not what was sealed; StoreUnavailable when the volume
-    can't be read just now, since that says nothing about the bytes.
+    Raises ObjectCorrupt when the file is missing or is not what was sealed; ObjectUnreadable when the disk doesn't give
+    it back; StoreUnavailable when the process is short of something that it needs to read anything.
     """
     try:
         found = disk.size(obj.path)
@@ -54,7 +55,10 @@ def checked_parts(disk: Disk, obj: SealedObject, part_size: int) -> list[Part]:
     except FileNotFoundError as error:
         raise ObjectCorrupt(f"{obj.path} is gone from the volume") from error
     except OSError as error:
-        raise StoreUnavailable("volume", f"{obj.path} can't be read: {error}") from error
+        why = f"{obj.path} can't be read: {error}"
+        if error.errno in SHORTAGES:
+            raise StoreUnavailable("volume", why) from error
+        raise ObjectUnreadable(why) from error
     if whole.digest() != obj.sha256:
         raise ObjectCorrupt(f"{obj.path} has SHA-256 {whole.hexdigest()}, {obj.sha256.hex()} was sealed")
     return parts

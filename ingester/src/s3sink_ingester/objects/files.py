@@ -56,7 +56,7 @@ class FileStore:
         self._freed = threading.Condition()
 
     def put(self, obj: SealedObject) -> PutOutcome:
-        """Store the object. Raises StoreUnavailable, StoreRefused, ObjectCorrupt."""
+        """Store the object. Raises StoreUnavailable, StoreRefused, ObjectUnreadable, ObjectCorrupt."""
         target = os.path.join(self._root, *_safe_parts(obj.key))
         checked_parts(self._disk, obj, max(obj.size, 1))
         try:

@@ -76,7 +76,7 @@ class S3Store:
         self._fallback = 0
 
     def put(self, obj: SealedObject) -> PutOutcome:
-        """Store the object. Raises StoreUnavailable, StoreRefused, ObjectCorrupt."""
+        """Store the object. Raises StoreUnavailable, StoreRefused, ObjectUnreadable, ObjectCorrupt."""
         multipart.abort_leftover(self._requests, self._disk, obj)
         in_parts = obj.size >= self._uploads.multipart_threshold
         parts = checked_parts(self._disk, obj, self._uploads.part_size if in_parts else max(obj.size, 1))
