@@ -84,7 +84,7 @@ class Ledger:
         """What the object store does with an upload: the same key again must be the same bytes."""
         data = disk.read(obj.path)
         if (len(data), hashlib.sha256(data).digest()) != (obj.size, obj.sha256):
-            raise ObjectCorrupt(f"{obj.key} isn't what was sealed")
+            raise ObjectCorrupt(f"{obj.path} isn't what was sealed")
         assert len(_lines(data)) == obj.records, f"{obj.key} counts {obj.records} records"
         assert self.bucket.setdefault(obj.key, data) == data, (
             f"{obj.key} was uploaded with other bytes before"
