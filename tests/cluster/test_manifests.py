@@ -203,7 +203,7 @@ def test_what_is_left_out_later_goes_away(control_plane: ControlPlane, namespace
 
 
 def _differences(made: list[Object], wanted: list[Object]) -> list[str]:
-    found = (drift.difference(live, one) for live, one in zip(made, wanted, strict=True))
+    found = (drift.between(live, one).reason for live, one in zip(made, wanted, strict=True))
     return [one for one in found if one is not None]
 
 

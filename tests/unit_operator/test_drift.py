@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from s3sink_operator import names
 from s3sink_operator.planner import quantities
-from s3sink_operator.planner.drift import contains, difference, differences, rewritten
+from s3sink_operator.planner.drift import between, contains
 
 from tests.rig.observations import children, managed, sink
 
@@ -97,18 +97,18 @@ def test_not_contained(live: Any, rendered: Any) -> None:
 class TestDifference:
     def test_none(self) -> None:
         for live in children(sink(), replicas=2).values():
-            assert difference(live, {key: live[key] for key in live if key != "status"}) is None
+            assert between(live, {key: live[key] for key in live if key != "status"}).reason is None
 
     def test_says_which_field(self) -> None:
         live = {"metadata": {}, "spec": {"ports": [{"port": 80, "targetPort": "http"}]}}
         rendered = {"metadata": {}, "spec": {"ports": [{"port": 80, "targetPort": "admin"}]}}
-        assert difference(live, rendered) == ".spec.ports[80].targetPort isn't as it should be"
+        assert between(live, rendered).reason == ".spec.ports[80].targetPort isn't as it should be"
 
     def test_a_field_that_is_rendered_no_more_is_seen_by_the_hash(self) -> None:
         live = {"metadata": {"annotations": {names.APPLIED_HASH: "old"}}, "spec": {"a": 1, "b": 2}}
         rendered = {"metadata": {"annotations": {names.APPLIED_HASH: "new"}}, "spec": {"a": 1}}
-        assert difference(live, rendered) == "what is wanted has changed"
-        assert difference(live, {**rendered, "spec": {"a": 3}}) == ".spec.a isn't as it should be"
+        assert between(live, rendered).reason == "what is wanted has changed"
+        assert between(live, {**rendered, "spec": {"a": 3}}).reason == ".spec.a isn't as it should be"
 
 
 POD: Any = {
@@ -160,39 +160,39 @@ class TestAdmission:
     @pytest.mark.parametrize(("path", "value", "told"), REWRITES)
     def test_what_it_changed_stays(self, path: str, value: Any, told: str) -> None:
         live = put(put(POD, path, value), "metadata.managedFields", managed(POD))
-        assert difference(live, POD) is None
-        assert rewritten(live, POD) == (told,)
+        assert between(live, POD).reason is None
+        assert between(live, POD).rewritten == (told,)
 
     @pytest.mark.parametrize(("path", "value", "told"), REWRITES)
     def test_what_nobody_says_to_be_ours_is_put_back(self, path: str, value: Any, told: str) -> None:
         by_others = [{**managed(POD)[0], "manager": "kubectl"}, {**managed(POD)[0], "operation": "Update"}]
         for entries in ([], by_others):
             live = put(put(POD, path, value), "metadata.managedFields", entries)
-            assert difference(live, POD) == f"{told} isn't as it should be"
-            assert rewritten(live, POD) == ()
+            assert between(live, POD).reason == f"{told} isn't as it should be"
+            assert between(live, POD).rewritten == ()
 
     def test_what_somebody_took_is_put_back_beside_what_admission_changed(self) -> None:
         changed = put(put(POD, "spec.containers.0.image", "mirror.example/i:1"), "spec.minReadySeconds", 5)
         del (entries := managed(POD))[0]["fieldsV1"]["f:spec"]["f:minReadySeconds"]
         live = put(changed, "metadata.managedFields", entries)
-        assert difference(live, POD) == ".spec.minReadySeconds isn't as it should be"
-        assert rewritten(live, POD) == (".spec.containers[ingester].image",)
+        assert between(live, POD).reason == ".spec.minReadySeconds isn't as it should be"
+        assert between(live, POD).rewritten == (".spec.containers[ingester].image",)
 
     def test_what_is_wanted_now_is_applied_though_the_field_is_ours(self) -> None:
         live = put(put(POD, "spec.minReadySeconds", 5), "metadata.managedFields", managed(POD))
         live["metadata"]["annotations"] = {names.APPLIED_HASH: "old"}
-        assert difference(live, POD) == ".spec.minReadySeconds isn't as it should be"
-        assert rewritten(live, POD) == ()
+        assert between(live, POD).reason == ".spec.minReadySeconds isn't as it should be"
+        assert between(live, POD).rewritten == ()
 
     def test_a_number_of_replicas_is_never_accepted(self) -> None:
         live = put(put(POD, "spec.replicas", 0), "metadata.managedFields", managed(POD))
-        assert difference(live, POD) == ".spec.replicas isn't as it should be"
-        assert rewritten(live, POD) == ()
+        assert between(live, POD).reason == ".spec.replicas isn't as it should be"
+        assert between(live, POD).rewritten == ()
 
     def test_what_was_applied_without_a_hash_was_no_rendering(self) -> None:
         live = put(put(POD, "spec.minReadySeconds", 5), "metadata.managedFields", managed(POD))
         live["metadata"]["annotations"] = {}
-        assert [one.is_ours for one in differences(live, POD)] == [False]
+        assert [one.is_ours for one in between(live, POD).differences] == [False]
 
 
 json_values = st.recursive(

@@ -7,12 +7,13 @@ together: pods of the earlier release may refuse the settings of the new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from s3sink_operator import names
 from s3sink_operator.planner import drift
+from s3sink_operator.planner.drift import Drift
 from s3sink_operator.planner.fleet import Kinship, controller_of, is_terminating, kinship, uid_of
 from s3sink_operator.state import (
     SERVICE_MONITOR,
@@ -65,16 +66,18 @@ def compare(
     """Decide. ``rendered``: in the order of applying. ``optional``: deleted where they aren't rendered. ``may_roll``:
     False while the sink waits for its turn."""
     wanted = [one for one in rendered if _can_be(ref_of(one), observed)]
-    is_rolling = any(_rolls(one, observed) for one in wanted)
+    drifts = {
+        ref_of(one): drift.between(live, _applied(one, live, is_held=False))
+        for one in wanted
+        if (live := observed.children.get(ref_of(one))) is not None
+    }
+    is_rolling = any(_rolls(one, observed, drifts) for one in wanted)
     is_held = is_rolling and not may_roll
-    applies, differing, rewritten = [], set(), []
+    applies, differing = [], set()
     for manifest in wanted:
         ref = ref_of(manifest)
         live = observed.children.get(ref)
-        if live is not None:
-            paths = drift.rewritten(live, _applied(manifest, live, is_held=False))
-            rewritten += [f"{ref.kind} {ref.name} {path.removeprefix('.')}" for path in paths]
-        reason = _difference(manifest, live, is_held=is_held)
+        reason = _reason(manifest, live, drifts.get(ref), is_held=is_held)
         if reason is None:
             continue
         differing.add(ref)
@@ -90,7 +93,11 @@ def compare(
             for one in rendered
             if not _can_be(ref_of(one), observed)
         ),
-        rewritten=tuple(rewritten),
+        rewritten=tuple(
+            f"{ref.kind} {ref.name} {path.removeprefix('.')}"
+            for ref, found in drifts.items()
+            for path in found.rewritten
+        ),
         differing=frozenset(differing),
         is_rolling=is_rolling,
         is_held=is_held,
@@ -134,7 +141,7 @@ def scaled(stateful_set: Object, replicas: int) -> Object:
     }
 
 
-def _rolls(manifest: Object, observed: Observed) -> bool:
+def _rolls(manifest: Object, observed: Observed, drifts: Mapping[Ref, Drift]) -> bool:
     """Applying it changes the pods. The digest tells of what was dropped from a rendering, which can't be seen where it
     stands."""
     ref = ref_of(manifest)
@@ -143,18 +150,19 @@ def _rolls(manifest: Object, observed: Observed) -> bool:
         return False
     hashes = [(one["metadata"].get("annotations") or {}).get(names.TEMPLATE_HASH) for one in (live, manifest)]
     return hashes[0] != hashes[1] or any(
-        one.path.startswith(".spec.template") and not one.is_ours for one in drift.differences(live, manifest)
+        one.path.startswith(".spec.template") and not one.is_ours for one in drifts[ref].differences
     )
 
 
-def _difference(manifest: Object, live: Object | None, *, is_held: bool) -> str | None:
-    if live is None:
+def _reason(manifest: Object, live: Object | None, found: Drift | None, *, is_held: bool) -> str | None:
+    """To apply it; None: there is none."""
+    if live is None or found is None:
         return "it isn't there"
     if is_held and ref_of(manifest).resource == _CONFIG_MAP:
         return None
-    wanted = _applied(manifest, live, is_held=is_held)
     if not is_held or ref_of(manifest).resource != STATEFUL_SET:
-        return drift.difference(live, wanted)
+        return found.reason
+    wanted = _applied(manifest, live, is_held=True)
     return None if drift.contains(live, wanted) else "its pods wait for their turn, the rest doesn't"
 
 

@@ -54,27 +54,36 @@ class Difference:
     is_ours: bool
 
 
-def differences(live: Object, rendered: Object) -> tuple[Difference, ...]:
-    """All of them, but for the hash, which differs with every field and says of none which."""
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How a live object stands to a rendering. ``is_applied``: it was this one that was applied last.
+
+    ``differences`` are all but that of the hash, which differs with every field and says of none which.
+    """
+
+    is_applied: bool
+    differences: tuple[Difference, ...]
+
+    @property
+    def reason(self) -> str | None:
+        """Why the rendering is to be applied: the first field that isn't so. None: nothing is to be done."""
+        for one in self.differences:
+            if not (self.is_applied and one.is_ours):
+                return f"{one.path} isn't as it should be"
+        return None if self.is_applied else DROPPED
+
+    @property
+    def rewritten(self) -> tuple[str, ...]:
+        """Paths of what admission changed when it was applied."""
+        return tuple(one.path for one in self.differences if one.is_ours) if self.is_applied else ()
+
+
+def between(live: Object, rendered: Object) -> Drift:
+    """Compare them."""
     # What was applied without a hash wasn't a rendering: then its values are ours and needn't be what is wanted.
-    owned = managed.NONE if _hash(live) is None else managed.applied(live)
-    return tuple(_differ(live, _without_hash(rendered), owned, ""))
-
-
-def difference(live: Object, rendered: Object) -> str | None:
-    """Why ``rendered`` is to be applied: the first field that isn't as it was rendered. None: nothing is to be done."""
-    is_applied = _hash(live) == _hash(rendered)
-    for one in differences(live, rendered):
-        if not (is_applied and one.is_ours):
-            return f"{one.path} isn't as it should be"
-    return None if is_applied else DROPPED
-
-
-def rewritten(live: Object, rendered: Object) -> tuple[str, ...]:
-    """Paths of what admission changed in ``rendered`` when it was applied."""
-    if _hash(live) != _hash(rendered):
-        return ()
-    return tuple(one.path for one in differences(live, rendered) if one.is_ours)
+    applied = _hash(live)
+    owned = managed.NONE if applied is None else managed.applied(live)
+    return Drift(applied == _hash(rendered), tuple(_differ(live, _without_hash(rendered), owned, "")))
 
 
 def contains(live: object, rendered: object) -> bool:
